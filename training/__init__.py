@@ -1,0 +1,1 @@
+"""Training of USDRL models: what runs on the workstation. Imports usdrl_ros, is never imported by it."""

@@ -1,0 +1,410 @@
+"""rosbag2 bags, read and written without ROS (by rosbags), in sqlite3 and in MCAP.
+
+Skeletons travel on `/skeletons` (usdrl_ros/msg/SkeletonArray), the true actions on `/usdrl/ground_truth`
+(usdrl_ros/msg/ActionEvent, ENDED, written at their end). Types of other packages are read by the definitions that the bag
+carries. A bag that is damaged is refused with a `BagError` that says how; nothing of it is skipped in silence.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from rosbags.interfaces import Connection, MessageDefinitionFormat, Nodetype
+from rosbags.rosbag2 import Reader, StoragePlugin, Writer
+from rosbags.typesys import Stores, TypesysError, get_types_from_idl, get_types_from_msg, get_typestore
+from rosbags.typesys.store import Typestore
+
+from usdrl_ros.actions.events import Event
+from usdrl_ros.messages import MessageTypes, message_to_event, numpy_floats, skeletons_to_message, truth_to_message
+from usdrl_ros.recording import Recording
+from usdrl_ros.resources import data_directory
+from usdrl_ros.skeleton.person import Person
+
+SKELETONS = "/skeletons"
+TRUTH = "/usdrl/ground_truth"
+EVENTS = "/usdrl/actions"
+STORAGES = ("mcap", "sqlite3")
+START_NS = 1_700_000_000 * 10**9
+
+_OURS = "usdrl_ros/msg/"
+_MCAP_MAGIC = b"\x89MCAP0\r\n"
+_SQLITE_MAGIC = b"SQLite format 3\0"
+_IDL_SEPARATOR = "=" * 80 + "\n"
+
+
+class BagError(Exception):
+    """A bag cannot be read or written. The message is one line that names the bag, the fault and what to do."""
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic of a bag: its message type, and how many messages it has."""
+
+    type: str
+    count: int
+
+
+@lru_cache(maxsize=1)
+def _typestore() -> Typestore:
+    """ROS 2's common types and ours."""
+    store = get_typestore(Stores.ROS2_JAZZY)
+    ours: dict = {}
+    for file in sorted(data_directory("interfaces").glob("*.msg")):
+        ours.update(get_types_from_msg(file.read_text(encoding="utf-8"), _OURS + file.stem))
+    store.register(ours)
+    return store
+
+
+@lru_cache(maxsize=1)
+def bag_message_types() -> MessageTypes:
+    """The message classes of bags."""
+    return MessageTypes.lookup(_typestore().types.__getitem__, numpy_floats)
+
+
+class BagWriter:
+    """Write a bag; use as a context manager, from one thread.
+
+    The bag appears at `path` when the context ends, whole; an exception in the context leaves nothing there.
+
+    Args:
+        path: The bag's directory; its parents are made.
+        storage: "mcap" or "sqlite3".
+
+    Raises:
+        BagError: The path exists, or the storage is unknown.
+    """
+
+    def __init__(self, path: Path | str, *, storage: str = "mcap") -> None:
+        self._path = Path(path)
+        if storage not in STORAGES:
+            raise BagError(f"{path}: unknown storage '{storage}', expected one of {', '.join(STORAGES)}")
+        if self._path.exists():
+            raise BagError(f"{path}: exists already; remove it or choose another path")
+        self._storage = StoragePlugin[storage.upper()]
+        self._connections: dict[tuple[str, str], Connection] = {}
+
+    def __enter__(self) -> BagWriter:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._workspace = Path(tempfile.mkdtemp(prefix=".bag_", dir=self._path.parent))
+        except OSError as error:
+            raise BagError(f"{self._path}: cannot be written: {error.strerror}") from error
+        self._writer = Writer(self._workspace / self._path.name, version=9, storage_plugin=self._storage)
+        try:
+            self._writer.open()
+        except BaseException:
+            shutil.rmtree(self._workspace)
+            raise
+        return self
+
+    def write(self, topic: str, stamp_ns: int, message: Any) -> None:
+        """Append a message recorded at `stamp_ns`: one made by `bag_message_types()`, or one of rclpy's.
+
+        Raises:
+            BagError: The message's type is neither ours nor among ROS 2's common ones.
+        """
+        store = _typestore()
+        name = _type_name(message)
+        if name not in store.types:
+            raise BagError(f"{self._path}: cannot write type '{name}' on {topic}: its definition is not known")
+        if not isinstance(message, store.types[name]):
+            message = _copy(store, message, name)
+        connection = self._connections.get((topic, name))
+        if connection is None:
+            connection = self._writer.add_connection(topic, name, typestore=store)
+            self._connections[topic, name] = connection
+        self._writer.write(connection, stamp_ns, store.serialize_cdr(message, name))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            self._writer.__exit__(kind, error, traceback)
+            if kind is None:
+                if self._path.exists():
+                    raise BagError(f"{self._path}: was made by someone else meanwhile; remove it or choose another path")
+                self._writer.path.rename(self._path)
+        finally:
+            shutil.rmtree(self._workspace)
+
+
+def write_recording(
+    recording: Recording,
+    path: Path | str,
+    *,
+    storage: str = "mcap",
+    frame_id: str = "camera",
+    start_ns: int = START_NS,
+) -> None:
+    """Write a recording as a bag with its skeletons and its true actions, in the order of time.
+
+    A person whose joints are all NaN in a frame is left out of its message.
+
+    Args:
+        recording: Its stamps, in seconds, are counted from `start_ns`.
+        path: The bag's directory, which must not exist.
+        storage: "mcap" or "sqlite3".
+        frame_id: The frame of the positions.
+        start_ns: When second 0 was, in nanoseconds since the epoch.
+
+    Raises:
+        BagError: The path exists, or the storage is unknown.
+    """
+    types = bag_message_types()
+    truth = sorted(recording.segments, key=lambda segment: segment.end)
+    written = 0
+    with BagWriter(path, storage=storage) as writer:
+
+        def write_truth_until(seconds: float) -> None:
+            nonlocal written
+            while written < len(truth) and truth[written].end <= seconds:
+                segment = truth[written]
+                end_ns = start_ns + seconds_to_ns(segment.end)
+                message = truth_to_message(
+                    types,
+                    frame_id=frame_id,
+                    event_id=f"truth_{written}",
+                    person_id=segment.person_id,
+                    action=segment.action,
+                    start_ns=start_ns + seconds_to_ns(segment.start),
+                    end_ns=end_ns,
+                )
+                writer.write(TRUTH, end_ns, message)
+                written += 1
+
+        for index, seconds in enumerate(recording.stamps):
+            write_truth_until(seconds)
+            people = [
+                Person(person_id, recording.layout, joints[index])
+                for person_id, joints in recording.joints.items()
+                if not np.isnan(joints[index]).all()
+            ]
+            stamp_ns = start_ns + seconds_to_ns(seconds)
+            message = skeletons_to_message(types, stamp_ns, frame_id, recording.layout, people)
+            writer.write(SKELETONS, stamp_ns, message)
+        write_truth_until(np.inf)
+
+
+def seconds_to_ns(seconds: float) -> int:
+    """Nanoseconds, rounded."""
+    return round(float(seconds) * 1e9)
+
+
+def read_topics(path: Path | str) -> dict[str, Topic]:
+    """The topics of a bag, by name.
+
+    Raises:
+        BagError: The bag is missing, is none, or is damaged.
+    """
+    with _Bag(path) as bag:
+        return bag.topics
+
+
+def read_messages(path: Path | str, topics: Collection[str] | None = None) -> Iterator[tuple[str, int, Any]]:
+    """Yield (topic, record stamp in ns, message) in the order of recording, one message in memory at a time.
+
+    Args:
+        path: A bag's directory, or one storage file (.mcap, .db3).
+        topics: Only these; None for all.
+
+    Raises:
+        BagError: The bag is missing, is none, is damaged, or lacks one of the topics.
+    """
+    with _Bag(path) as bag:
+        yield from bag.messages(topics)
+
+
+def read_events(path: Path | str, topic: str = EVENTS) -> list[Event]:
+    """The action events of a topic: what was recorded live, or with `TRUTH` what is true.
+
+    Raises:
+        BagError: As `read_messages`; also if the topic holds something else than action events.
+    """
+    found = read_topics(path).get(topic)
+    if found is not None and found.type != f"{_OURS}ActionEvent":
+        raise BagError(f"{path}: topic {topic} has type {found.type}, expected {_OURS}ActionEvent")
+    events = []
+    for _, stamp_ns, message in read_messages(path, [topic]):
+        try:
+            events.append(message_to_event(message))
+        except ValueError as error:
+            raise BagError(f"{path}: event of {stamp_ns} ns on {topic} is not valid: {error}") from error
+    return events
+
+
+class _Bag:
+    """An open bag. Whatever rosbags and its decoders raise on damaged data comes out as a BagError."""
+
+    def __init__(self, path: Path | str) -> None:
+        self._path = Path(path)
+
+    def __enter__(self) -> _Bag:
+        path = self._path
+        if not path.exists():
+            raise BagError(f"{path}: no such bag")
+        if path.is_dir() and not (path / "metadata.yaml").is_file():
+            raise BagError(
+                f"{path}: no metadata.yaml: not a rosbag2 bag, or its recording was interrupted "
+                f"(then 'ros2 bag reindex {path}' makes it)"
+            )
+        if path.is_file() and path.suffix not in (".mcap", ".db3"):
+            raise BagError(f"{path}: not a bag: expected a rosbag2 directory, or a file .mcap or .db3")
+        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+            self._check_whole(file)
+        try:
+            self._reader = Reader(path)
+            self._reader.open()
+        except Exception as error:
+            raise self._unreadable(error) from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._reader.close()
+
+    @property
+    def topics(self) -> dict[str, Topic]:
+        return {
+            name: Topic(info.msgtype or "several types", info.msgcount)
+            for name, info in sorted(self._reader.topics.items())
+        }
+
+    def messages(self, topics: Collection[str] | None) -> Iterator[tuple[str, int, Any]]:
+        present = self.topics
+        for topic in topics or ():
+            if topic not in present:
+                held = ", ".join(present) or "none"
+                raise BagError(f"{self._path}: no topic {topic}; topics of the bag: {held}")
+        connections = [c for c in self._reader.connections if topics is None or c.topic in topics]
+        if not connections:
+            return
+        stores = {connection.msgtype: self._typestore_of(connection) for connection in connections}
+        read: Counter[str] = Counter()
+        source = self._reader.messages(connections)
+        while True:
+            try:
+                connection, stamp_ns, data = next(source)
+                message = stores[connection.msgtype].deserialize_cdr(data, connection.msgtype)
+            except StopIteration:
+                break
+            except Exception as error:
+                raise self._unreadable(error, f" after {read.total()} messages") from error
+            read[connection.topic] += 1
+            yield connection.topic, stamp_ns, message
+        for topic in {connection.topic for connection in connections}:
+            if read[topic] != present[topic].count:
+                raise BagError(
+                    f"{self._path}: {topic} should hold {present[topic].count} messages, {read[topic]} were found: "
+                    f"a part is missing"
+                )
+
+    def _typestore_of(self, connection: Connection) -> Typestore:
+        """What can decode a connection: our definitions for our types, else the bag's, else ROS 2's common ones."""
+        store = _typestore()
+        embedded = connection.msgdef.format != MessageDefinitionFormat.NONE
+        try:
+            definitions = _parse_definition(connection) if embedded else {}
+            if connection.msgtype.startswith(_OURS):
+                for name, definition in definitions.items():
+                    if name.startswith(_OURS) and definition[1] != store.fielddefs[name][1]:
+                        raise BagError(
+                            f"{self._path}: its {name} on {connection.topic} was recorded by a version of usdrl_ros with "
+                            f"other fields; convert the bag, or read it with that version"
+                        )
+            elif definitions:
+                store = Typestore()
+                store.register(definitions)
+            if connection.msgtype not in store.types:
+                raise BagError(
+                    f"{self._path}: type {connection.msgtype} on {connection.topic} is not known and the bag carries no "
+                    f"definition of it"
+                )
+        except (TypesysError, KeyError) as error:
+            raise self._unreadable(error, f" on {connection.topic}, type {connection.msgtype}") from error
+        return store
+
+    def _check_whole(self, file: Path) -> None:
+        """Refuse a storage file that was cut off, or whose last part is still in a journal beside it."""
+        if file.suffix not in (".mcap", ".db3"):
+            return
+        size = file.stat().st_size
+        with file.open("rb") as stream:
+            head = stream.read(100)
+            stream.seek(max(0, size - len(_MCAP_MAGIC)))
+            tail = stream.read()
+        cut_off = size == 0
+        advice = f"'mcap recover {file.name} -o WHOLE.mcap' saves what is in it"
+        if file.suffix == ".mcap":
+            cut_off |= _MCAP_MAGIC.startswith(head[:8]) and tail != _MCAP_MAGIC
+        else:
+            advice = f"'sqlite3 {file.name} .recover | sqlite3 WHOLE.db3' saves what is in it"
+            cut_off |= _SQLITE_MAGIC.startswith(head[:16]) and size < _database_size(head)
+            for journal in (file.with_name(f"{file.name}-wal"), file.with_name(f"{file.name}-journal")):
+                if journal.is_file() and journal.stat().st_size:
+                    raise BagError(
+                        f"{self._path}: its recording was interrupted, a part is still in {journal.name}; "
+                        f"open {file.name} once with the sqlite3 program to merge it"
+                    )
+        if cut_off:
+            raise BagError(f"{self._path}: cut off: {file.name} ends after {size} bytes, before its end; {advice}")
+
+    def _unreadable(self, error: Exception, where: str = "") -> BagError:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, KeyError):
+            reason = f"unknown key {reason}"
+        return BagError(f"{self._path}: damaged or not supported{where}: {reason}")
+
+
+def _database_size(head: bytes) -> int:
+    """Bytes that an SQLite database has by its header; 0 where the header does not tell (sqlite.org/fileformat2.html)."""
+    if len(head) < 100:
+        return 100
+    pages = int.from_bytes(head[28:32], "big")
+    page_size = int.from_bytes(head[16:18], "big")
+    told = head[24:28] == head[92:96]
+    return pages * (65536 if page_size == 1 else page_size) if told else 0
+
+
+def _parse_definition(connection: Connection) -> dict[str, Any]:
+    """The types in the definition that a connection carries."""
+    text = connection.msgdef.data
+    if connection.msgdef.format == MessageDefinitionFormat.MSG:
+        return get_types_from_msg(text, connection.msgtype)
+    if not text.startswith(f"{_IDL_SEPARATOR}IDL: "):
+        return get_types_from_idl(text)
+    types: dict[str, Any] = {}
+    for part in text.split(_IDL_SEPARATOR)[1:]:
+        types.update(get_types_from_idl(part.split("\n", 1)[1]))
+    return types
+
+
+def _type_name(message: Any) -> str:
+    """Such as "usdrl_ros/msg/ActionEvent", of a message of rosbags or of rclpy."""
+    kind = type(message)
+    return getattr(kind, "__msgtype__", None) or f"{kind.__module__.split('.')[0]}/msg/{kind.__name__}"
+
+
+def _copy(store: Typestore, message: Any, name: str) -> Any:
+    """The message that rosbags can serialize, with the fields of one from elsewhere."""
+
+    def convert(value: Any, description: Any) -> Any:
+        kind, detail = description
+        if kind == Nodetype.NAME:
+            return _copy(store, value, detail)
+        if kind == Nodetype.BASE:
+            return value
+        element = detail[0]
+        if element[0] == Nodetype.BASE and element[1][0] != "string":
+            return np.asarray(value, dtype={"octet": "uint8", "byte": "uint8"}.get(element[1][0], element[1][0]))
+        return [convert(item, element) for item in value]
+
+    fields = store.fielddefs[name][1]
+    return store.types[name](**{field: convert(getattr(message, field), description) for field, description in fields})

@@ -1,0 +1,1 @@
+"""Running a model file: one contract (`engine.py`), one module an engine."""

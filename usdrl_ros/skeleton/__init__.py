@@ -1,0 +1,1 @@
+"""Skeletons: joint layouts, time windows, normalisation, and reading them from messages."""

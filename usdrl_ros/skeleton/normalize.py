@@ -1,0 +1,71 @@
+"""Make skeletons independent of where the camera stands: the normalisation of USDRL's input.
+
+As the authors prepare NTU RGB+D (after Shi et al., 2s-AGCN, CVPR 2019): each frame minus the main person's SpineMid,
+then one rotation for the whole window, from the main person's first frame, that lays SpineBase->SpineMid along z and
+then ShoulderRight->ShoulderLeft along x. One function for training and for the robot: a model must see on the robot
+what it saw in training.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from usdrl_ros.skeleton.layouts import SHOULDER_LEFT, SHOULDER_RIGHT, SPINE_BASE, SPINE_MID
+
+NORMALIZATION = "spine_mid_each_frame_rotation_first_frame"
+"""Name of this normalisation in a model's metadata."""
+
+
+def normalize(joints: np.ndarray) -> np.ndarray:
+    """Centre and turn windows of NTU-25 skeletons.
+
+    Args:
+        joints: (..., T, M, 25, 3) metres, any right-handed frame, the main person first; NaN where unseen.
+
+    Returns:
+        The same shape, NaN replaced by 0 (the main person's SpineMid). Where SpineMid is unseen, the frame is centred on
+        the mean of the main person's seen joints; where the joints of a rotation are unseen in the first frame, the
+        first frame that shows them serves; without any, that rotation is left out.
+    """
+    main = joints[..., 0, :, :]
+    seen = np.isfinite(main).all(-1, keepdims=True)
+    count = np.maximum(seen.sum(-2), 1)
+    mean = np.where(seen, main, 0.0).sum(-2) / count
+    centre = np.where(seen[..., SPINE_MID, :], main[..., SPINE_MID, :], mean)
+    joints = joints - centre[..., None, None, :]
+
+    main = joints[..., 0, :, :]
+    up = _first_seen(main[..., SPINE_MID, :] - main[..., SPINE_BASE, :])
+    turn = rotation_between(up, np.array([0.0, 0.0, 1.0]))
+    across = _first_seen(main[..., SHOULDER_LEFT, :] - main[..., SHOULDER_RIGHT, :])
+    across = (turn @ across[..., None])[..., 0]
+    turn = rotation_between(across, np.array([1.0, 0.0, 0.0])) @ turn
+    return np.nan_to_num(joints @ np.swapaxes(turn, -1, -2)[..., None, None, :, :], copy=False)
+
+
+def rotation_between(vectors: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The smallest rotations (..., 3, 3) that lay vectors (..., 3) along a unit vector (3,) (Rodrigues' formula).
+
+    A zero or NaN vector gives the identity; an opposite one half a turn about an axis normal to the target.
+    """
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    usable = np.nan_to_num(length) > 1e-9
+    unit = np.where(usable, vectors / np.where(usable, length, 1.0), target)
+    cosine = unit @ target
+    x, y, z = np.moveaxis(np.cross(unit, target), -1, 0)
+    zero = np.zeros_like(x)
+    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*x.shape, 3, 3)
+    opposite = cosine < -1.0 + 1e-9
+    scale = 1.0 / np.where(opposite, 1.0, 1.0 + cosine)
+    rotation = np.eye(3) + cross + cross @ cross * scale[..., None, None]
+    normal = np.eye(3)[np.argmin(np.abs(target))]
+    normal = normal - target * (normal @ target)
+    normal /= np.linalg.norm(normal)
+    half_turn = 2.0 * np.outer(normal, normal) - np.eye(3)
+    return np.where(opposite[..., None, None], half_turn, rotation)
+
+
+def _first_seen(vectors: np.ndarray) -> np.ndarray:
+    """From (..., T, 3), the first that is no NaN in time: (..., 3); NaN where all are."""
+    first = np.isfinite(vectors).all(-1).argmax(-1)
+    return np.take_along_axis(vectors, first[..., None, None], -2)[..., 0, :]
