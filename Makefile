@@ -1,0 +1,99 @@
+# Everything a user types. `make help` lists the targets.
+#
+# Where a ROS 2 is sourced, it is used; otherwise ROS 2 is installed from PyPI into .venv (no root, 0.5 GB).
+# Variables: BAG=path (demo), PYTHON=python3, TORCH=torch==2.13.0, PYTEST="more arguments of pytest".
+
+SHELL := bash
+.SHELLFLAGS := -e -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help build demo test lint clean distclean FORCE
+
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+
+# A sourced ROS 2 is a prefix outside this directory that holds rclpy.
+SOURCED := $(firstword $(wildcard $(addsuffix /share/ament_index/resource_index/packages/rclpy, \
+             $(filter-out $(CURDIR)/%,$(subst :, ,$(AMENT_PREFIX_PATH))))))
+ifndef SOURCED
+  ROS_DISTRO ?= kilted
+endif
+
+VENV := .venv
+# One stamp a kind of environment: another kind (a ROS 2 sourced later, say) makes .venv anew.
+READY := $(VENV)/$(if $(SOURCED),sourced,pypi)-$(ROS_DISTRO).ready
+TEST_READY := $(VENV)/test.ready
+BUILT := build/built
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install -qq -c $(VENV)/constraints.txt
+IN_ENV := source ./env.sh &&
+
+# setuptools 80 removed commands that ament_cmake_python calls.
+COLCON := colcon-core colcon-cmake colcon-ros colcon-bash colcon-zsh 'setuptools<80'
+WHEELS := 'ros-rclpy[fastrtps]' ros-python-cmake-module cmake ninja $(addprefix ros-$(ROS_DISTRO)-, rclpy std-msgs geometry-msgs \
+            lifecycle-msgs rosgraph-msgs ament-package ament-cmake ament-cmake-python ament-cmake-include-directories \
+            ament-cmake-ros ament-cmake-ros-core rosidl-core-generators rosidl-default-generators)
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+build: $(BUILT) ## Install ROS 2 if none is sourced, and build this package into install/
+
+demo: $(BUILT) ## See it work: a played scene through the live nodes, or a bag of yours with BAG=path
+	@$(IN_ENV) python -m usdrl_ros.demo $(if $(BAG),--bag "$(BAG)")
+
+test: $(BUILT) $(TEST_READY) ## Run the whole test suite
+	@$(IN_ENV) PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest $(PYTEST)
+
+lint: $(VENV)/bin/ruff ## Check the Python code's style
+	@$(VENV)/bin/ruff check .
+
+clean: ## Remove what was built
+	rm -rf build install log demo_out
+
+distclean: clean ## Remove the virtual environment as well
+	rm -rf $(VENV)
+
+$(READY): requirements/run.txt Makefile tools/environment.py
+	@test -e $@ || rm -rf $(VENV) build install log
+ifdef SOURCED
+	@echo "Using the sourced ROS 2 $(ROS_DISTRO); installing what it lacks into $(VENV)"
+	@$(PYTHON) tools/environment.py check
+	@$(PYTHON) -c 'import rclpy' || { echo '$(PYTHON) cannot import the sourced rclpy: try PYTHON=/usr/bin/python3' >&2; false; }
+	@$(PYTHON) -m venv --system-site-packages $(VENV)
+	@# The sourced messages' C extensions work with their own major version of numpy only.
+	@$(PYTHON) -c 'import numpy; print(f"numpy<{int(numpy.__version__.split(chr(46))[0]) + 1}")' > $(VENV)/constraints.txt
+	@$(PIP) -r requirements/run.txt
+	@command -v colcon > /dev/null || $(PIP) $(COLCON)
+else
+	@echo "Installing ROS 2 $(ROS_DISTRO) from PyPI into $(VENV) (once, about a minute)"
+	@$(PYTHON) tools/environment.py check wheels
+	@$(PYTHON) -m venv $(VENV)
+	@touch $(VENV)/constraints.txt
+	@$(PIP) -r requirements/run.txt $(WHEELS) $(COLCON)
+	@$(VENV)/bin/python tools/environment.py mend
+endif
+	@touch $@
+
+$(TEST_READY): $(READY) requirements/train.txt requirements/test.txt
+	@echo "Installing $(TORCH) and the other needs of the tests into $(VENV) (once, some minutes)"
+	@$(PIP) $(TORCH)
+	@$(PIP) -r requirements/test.txt
+	@touch $@
+
+# The install space links to the sources, so that an edit of Python, config or launch files is live. What was added or
+# removed needs a build: this list tells.
+build/files: FORCE | $(READY)
+	@mkdir -p build
+	@find usdrl_ros config launch msg cmake -type f -not -path '*/__pycache__/*' | sort > $@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+$(BUILT): $(READY) build/files $(wildcard msg/*) CMakeLists.txt package.xml cmake/executable.py.in
+	@source $(VENV)/bin/activate && $(if $(SOURCED),,export AMENT_PREFIX_PATH=$$VIRTUAL_ENV CMAKE_PREFIX_PATH=$$VIRTUAL_ENV &&) \
+	  colcon build --merge-install --symlink-install \
+	  --cmake-args -DBUILD_TESTING=OFF -DPython3_EXECUTABLE=$$VIRTUAL_ENV/bin/python
+	@find install -xtype l -delete
+	@touch $@
+
+$(VENV)/bin/ruff: $(READY)
+	@$(PIP) ruff
+	@touch $@

@@ -1,0 +1,27 @@
+# Enter the environment that `make build` made: ROS 2 (the sourced one, or that of .venv) and this package, built.
+#
+#     source env.sh        from bash or zsh, in any directory; to leave: close the shell
+
+if [ -n "${ZSH_VERSION:-}" ]; then
+    eval '_usdrl_root="${${(%):-%x}:A:h}"' && _usdrl_shell=zsh
+else
+    _usdrl_root="$(cd "$(dirname "${BASH_SOURCE[0]}")" > /dev/null && pwd -P)" && _usdrl_shell=bash
+fi
+
+if [ ! -f "$_usdrl_root/build/built" ]; then
+    echo "usdrl_ros is not built yet. First: make -C '$_usdrl_root' build" >&2
+    unset _usdrl_root _usdrl_shell
+    return 1
+fi
+
+# The scripts below read variables that need not exist; a shell under `set -u` gets its setting back.
+case $- in *u*) _usdrl_nounset=1; set +u ;; esac
+
+. "$_usdrl_root/.venv/bin/activate"
+if [ -d "$VIRTUAL_ENV/share/rclpy" ]; then # ROS 2 from PyPI: the virtual environment is its prefix
+    export AMENT_PREFIX_PATH="$VIRTUAL_ENV" CMAKE_PREFIX_PATH="$VIRTUAL_ENV"
+fi
+. "$_usdrl_root/install/setup.$_usdrl_shell"
+
+if [ -n "${_usdrl_nounset:-}" ]; then set -u; fi
+unset _usdrl_root _usdrl_shell _usdrl_nounset

@@ -1,0 +1,273 @@
+"""How good detected actions are: PKU-MMD's mean average precision, delay, and false events.
+
+Average precision follows PKU-MMD's evaluation (Liu et al., "PKU-MMD: A Large Scale Benchmark for Continuous Multi-Modal
+Human Action Understanding", arXiv 1703.07475, and its published script). What a robot also asks for, how late it is told and
+how often in vain, is counted event by event, without an overlap threshold (`compare`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+from usdrl_ros.actions.events import Event, Phase
+
+
+@dataclass(frozen=True)
+class Interval:
+    """One action of one person in one recording, true or detected.
+
+    Args:
+        recording: Name of the recording.
+        action: Name of the action.
+        start: Seconds.
+        end: Seconds.
+        score: Confidence of a detection; unused of a truth.
+        person_id: Who acts. "" of a truth: not told, so that anyone's event may match.
+        announced: When a detection was first told (the stamp of its STARTED), seconds; None where it is not known.
+    """
+
+    recording: str
+    action: str
+    start: float
+    end: float
+    score: float = 1.0
+    person_id: str = ""
+    announced: float | None = None
+
+
+def intervals_of_events(recording: str, events: Iterable[Event], origin_ns: int) -> list[Interval]:
+    """Join the STARTED, ONGOING and ENDED of each event id; seconds count from `origin_ns`.
+
+    The last message of an id gives its start, end and confidence, so an event that was still running when its bag ended
+    reaches to where it was last known to.
+    """
+    last: dict[str, Event] = {}
+    announced: dict[str, float] = {}
+    for event in events:
+        if event.phase == Phase.STARTED:
+            announced[event.event_id] = (event.stamp_ns - origin_ns) * 1e-9
+        last[event.event_id] = event
+    return [
+        Interval(
+            recording=recording,
+            action=event.action,
+            start=(event.start_ns - origin_ns) * 1e-9,
+            end=(event.end_ns - origin_ns) * 1e-9,
+            score=event.confidence,
+            person_id=event.person_id,
+            announced=announced.get(event_id),
+        )
+        for event_id, event in last.items()
+    ]
+
+
+def overlap(event: Interval, truth: Interval) -> float:
+    """Temporal intersection over union; 0 for apart, other recordings, actions or persons."""
+    if event.recording != truth.recording or event.action != truth.action:
+        return 0.0
+    if truth.person_id not in ("", event.person_id):
+        return 0.0
+    union = max(event.end, truth.end) - min(event.start, truth.start)
+    intersection = min(event.end, truth.end) - max(event.start, truth.start)
+    return max(0.0, intersection / union) if union > 0 else 0.0
+
+
+def _match(events: Sequence[Interval], truths: Sequence[Interval], theta: float) -> list[int | None]:
+    """For each event, the index of the truth that it overlaps most, if by theta; of equals the last, as in PKU-MMD."""
+    by_key: dict[tuple[str, str], list[int]] = {}
+    for index, truth in enumerate(truths):
+        by_key.setdefault((truth.recording, truth.action), []).append(index)
+    matches: list[int | None] = []
+    for event in events:
+        candidates = by_key.get((event.recording, event.action), [])
+        best = max(candidates, key=lambda index: (overlap(event, truths[index]), index), default=None)
+        matches.append(None if best is None or overlap(event, truths[best]) < theta else best)
+    return matches
+
+
+def f1_score(events: Sequence[Interval], truths: Sequence[Interval], theta: float) -> float:
+    """Harmonic mean of precision and recall at overlap theta; a truth counts once however many events match it."""
+    matched = {match for match in _match(events, truths, theta) if match is not None}
+    return 2 * len(matched) / (len(events) + len(truths)) if matched else 0.0
+
+
+def average_precision(events: Sequence[Interval], truths: Sequence[Interval], theta: float) -> float:
+    """PKU-MMD's average precision of events of any actions and recordings, at overlap theta > 0.
+
+    Every event is matched to the truth that it overlaps most, if by theta; several may match one truth, which counts
+    once. Events are dropped one by one from the least confident (of equals in the order given); precision is the number
+    of truths still matched over the events left, looked at before the first and after each *matched* event is dropped
+    (as the original script does), and made non-increasing from the low-confidence end by a running maximum. Returned is
+    the sum of precision times the fall in recall.
+    """
+    if not events or not truths:
+        return 0.0
+    ordered = sorted(events, key=lambda event: event.score)
+    matches = _match(ordered, truths, theta)
+    still_matching = [0] * len(truths)
+    for match in matches:
+        if match is not None:
+            still_matching[match] += 1
+    found = sum(count > 0 for count in still_matching)
+    precision = found / len(ordered)
+    area = 0.0
+    for dropped, match in enumerate(matches, start=1):
+        if match is None:
+            continue
+        still_matching[match] -= 1
+        lost = still_matching[match] == 0
+        found -= lost
+        left = len(ordered) - dropped
+        precision = max(precision, found / left if left else 0.0)
+        area += precision * lost / len(truths)
+    return area
+
+
+def average_precision_by_action(
+    events: Sequence[Interval], truths: Sequence[Interval], theta: float, actions: Iterable[str] = ()
+) -> dict[str, float]:
+    """Average precision of each action that occurs in events, truths or `actions`; 0 without an event or a truth."""
+    names = sorted({interval.action for interval in (*events, *truths)} | set(actions))
+    return {
+        name: average_precision([e for e in events if e.action == name], [t for t in truths if t.action == name], theta)
+        for name in names
+    }
+
+
+def mean_average_precision_by_action(
+    events: Sequence[Interval], truths: Sequence[Interval], theta: float, actions: Iterable[str] = ()
+) -> float:
+    """mAP_action: the mean over actions. `actions` adds those that occur neither in events nor in truths (as 0)."""
+    return _mean(average_precision_by_action(events, truths, theta, actions).values())
+
+
+def mean_average_precision_by_recording(events: Sequence[Interval], truths: Sequence[Interval], theta: float) -> float:
+    """mAP_video: the mean over the recordings that occur in events or truths."""
+    names = sorted({interval.recording for interval in (*events, *truths)})
+    return _mean(
+        [
+            average_precision(
+                [e for e in events if e.recording == name], [t for t in truths if t.recording == name], theta
+            )
+            for name in names
+        ]
+    )
+
+
+def _mean(values: Iterable[float]) -> float:
+    listed = list(values)
+    return sum(listed) / len(listed) if listed else 0.0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What was found, missed and told in vain; see `compare`.
+
+    Args:
+        found: (truth, event) pairs.
+        missed: Truths without an event.
+        false: Events that overlap no truth.
+    """
+
+    found: list[tuple[Interval, Interval]] = field(default_factory=list)
+    missed: list[Interval] = field(default_factory=list)
+    false: list[Interval] = field(default_factory=list)
+
+    @property
+    def delays(self) -> list[float]:
+        """Seconds from each found truth's start to when its event was announced, where that is known.
+
+        Negative where an event was announced too early.
+        """
+        return [event.announced - truth.start for truth, event in self.found if event.announced is not None]
+
+    @property
+    def delay_median_s(self) -> float | None:
+        """Median of the delays; missed truths do not count. None where nothing was found."""
+        delays = self.delays
+        return median(delays) if delays else None
+
+    def false_events_per_minute(self, duration_s: float) -> float | None:
+        """False events in a minute of recording (not of each person); None without a duration."""
+        return len(self.false) * 60 / duration_s if duration_s > 0 else None
+
+
+def compare(events: Sequence[Interval], truths: Sequence[Interval]) -> Comparison:
+    """Compare event by event, for the same recording, action and (where the truth names one) person.
+
+    Each event belongs to the truth that it overlaps most, however little. A truth with events is found, and paired with
+    the one of them that overlaps it most; without, it is missed. So one long event across two truths finds one of them.
+    An event that overlaps no truth is false; the pieces of a truth that was found in pieces are not.
+    """
+    result = Comparison()
+    best: dict[int, Interval] = {}
+    for event in events:
+        index = max(range(len(truths)), key=lambda i: overlap(event, truths[i]), default=None)
+        if index is None or overlap(event, truths[index]) <= 0:
+            result.false.append(event)
+        elif index not in best or overlap(event, truths[index]) > overlap(best[index], truths[index]):
+            best[index] = event
+    for index, truth in enumerate(truths):
+        if index in best:
+            result.found.append((truth, best[index]))
+        else:
+            result.missed.append(truth)
+    return result
+
+
+THETAS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+
+
+@dataclass(frozen=True)
+class ActionScore:
+    """One action's line of the summary: counts, and average precision at overlap 0.5."""
+
+    true: int
+    found: int
+    missed: int
+    false: int
+    average_precision: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All figures of an evaluation; dictionaries by overlap have keys "0.1" to "0.7"."""
+
+    mean_average_precision_by_action: Mapping[str, float]
+    mean_average_precision_by_recording: Mapping[str, float]
+    delay_median_s: float | None
+    false_events_per_minute: float | None
+    comparison: Comparison
+    actions: Mapping[str, ActionScore]
+
+
+def summarize(events: Sequence[Interval], truths: Sequence[Interval], duration_s: float) -> Summary:
+    """Every figure of these events against these truths, which come from `duration_s` seconds of recording."""
+    comparison = compare(events, truths)
+    precision = average_precision_by_action(events, truths, 0.5)
+    found = [truth.action for truth, _ in comparison.found]
+    missed = [truth.action for truth in comparison.missed]
+    false = [event.action for event in comparison.false]
+    return Summary(
+        mean_average_precision_by_action={
+            str(theta): mean_average_precision_by_action(events, truths, theta) for theta in THETAS
+        },
+        mean_average_precision_by_recording={
+            str(theta): mean_average_precision_by_recording(events, truths, theta) for theta in THETAS
+        },
+        delay_median_s=comparison.delay_median_s,
+        false_events_per_minute=comparison.false_events_per_minute(duration_s),
+        comparison=comparison,
+        actions={
+            name: ActionScore(
+                true=found.count(name) + missed.count(name),
+                found=found.count(name),
+                missed=missed.count(name),
+                false=false.count(name),
+                average_precision=value,
+            )
+            for name, value in precision.items()
+        },
+    )
