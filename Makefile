@@ -89,8 +89,9 @@ build/files: FORCE | $(READY)
 
 $(BUILT): $(READY) build/files $(wildcard msg/*) CMakeLists.txt package.xml cmake/executable.py.in
 	@source $(VENV)/bin/activate && $(if $(SOURCED),,export AMENT_PREFIX_PATH=$$VIRTUAL_ENV CMAKE_PREFIX_PATH=$$VIRTUAL_ENV &&) \
-	  colcon build --merge-install --symlink-install \
-	  --cmake-args -DBUILD_TESTING=OFF -DPython3_EXECUTABLE=$$VIRTUAL_ENV/bin/python
+	  colcon --log-level error build --merge-install --symlink-install --event-handlers console_direct- \
+	    --cmake-args -DBUILD_TESTING=OFF -DPython3_EXECUTABLE=$$VIRTUAL_ENV/bin/python \
+	  || { tail -n 40 log/latest_build/usdrl_ros/stdout_stderr.log; false; } >&2
 	@find install -xtype l -delete
 	@touch $@
 

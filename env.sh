@@ -21,7 +21,11 @@ case $- in *u*) _usdrl_nounset=1; set +u ;; esac
 if [ -d "$VIRTUAL_ENV/share/rclpy" ]; then # ROS 2 from PyPI: the virtual environment is its prefix
     export AMENT_PREFIX_PATH="$VIRTUAL_ENV" CMAKE_PREFIX_PATH="$VIRTUAL_ENV"
 fi
-. "$_usdrl_root/install/setup.$_usdrl_shell"
+if [ -f "$_usdrl_root/install/setup.$_usdrl_shell" ]; then
+    . "$_usdrl_root/install/setup.$_usdrl_shell"
+else # this colcon lacks the extension of the shell
+    . "$_usdrl_root/install/setup.sh"
+fi
 
 if [ -n "${_usdrl_nounset:-}" ]; then set -u; fi
 unset _usdrl_root _usdrl_shell _usdrl_nounset

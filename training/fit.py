@@ -82,7 +82,7 @@ class FitModule(lightning.LightningModule):
         super().__init__()
         self.save_hyperparameters()
         self.training_options = training
-        self.model = USDRL(model_options(model))
+        self.model = USDRL(ModelOptions.from_dict(model))
         classes = len(self.model.options.actions)
         self.frame_accuracy = MulticlassAccuracy(classes + 1, average="micro")
         self.clip_accuracy = MulticlassAccuracy(classes, average="micro", ignore_index=IGNORE)
@@ -184,11 +184,6 @@ class FitData(lightning.LightningDataModule):
 def act(takes: int, first_seed: int, actions: tuple[str, ...]) -> list[Recording]:
     """Acted recordings of all kinds of people and views, one a seed."""
     return [play(random_script(seed, 10, actions), seed=seed) for seed in range(first_seed, first_seed + takes)]
-
-
-def model_options(values: dict[str, Any]) -> ModelOptions:
-    """From the plain values of a checkpoint."""
-    return ModelOptions(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:

@@ -76,7 +76,9 @@ def header(types: MessageTypes, stamp_ns: int, frame_id: str) -> Any:
     return types.Header(stamp=ns_to_time(types, stamp_ns), frame_id=frame_id)
 
 
-def skeletons_to_message(types: MessageTypes, stamp_ns: int, frame_id: str, layout: str, people: Iterable[Person]) -> Any:
+def skeletons_to_message(
+    types: MessageTypes, stamp_ns: int, frame_id: str, layout: str, people: Iterable[Person]
+) -> Any:
     """A SkeletonArray of people who all have the same layout.
 
     Raises:

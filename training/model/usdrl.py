@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ BONES = (
     (14, 13), (15, 14), (16, 15), (17, 1), (18, 17), (19, 18), (20, 19), (21, 21), (22, 23), (23, 8), (24, 25), (25, 12),
 )  # fmt: skip
 """(joint, its parent), counted from 1: the bones of NTU-25 as the authors' feeder takes them."""
+_PARENT = [parent - 1 for _, parent in sorted(BONES)]
 
 MODALITIES = ("joint", "bone", "motion")
 
@@ -26,10 +28,7 @@ def modality(skeletons: Tensor, name: str) -> Tensor:
     if name == "joint":
         return skeletons
     if name == "bone":
-        children, parents = zip(*BONES, strict=True)
-        order = torch.tensor(children).argsort()
-        parent = (torch.tensor(parents) - 1)[order].to(skeletons.device)
-        return skeletons - skeletons.index_select(3, parent)
+        return skeletons - skeletons[:, :, :, _PARENT]
     if name == "motion":
         motion = skeletons[:, :, 1:] - skeletons[:, :, :-1]
         return torch.cat([motion, torch.zeros_like(skeletons[:, :, :1])], 2)
@@ -50,6 +49,11 @@ class ModelOptions:
     def as_dict(self) -> dict[str, object]:
         """Plain values, for a checkpoint that loads with `weights_only=True`."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> ModelOptions:
+        """From what `as_dict` gave."""
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
 
 
 class USDRL(nn.Module):

@@ -1,0 +1,172 @@
+"""From the posterior to events: an action starts, goes on, ends (hysteresis with two thresholds).
+
+An action is told as started once its probability, averaged over the newest `confirm_s`, reaches `start_threshold`. It
+reaches back and forth as far as the probability stays at `end_threshold` or above, gaps shorter than `patience_s`
+bridged, and is ended once it has stayed below for that long. Start and end are read from the posterior anew at every
+step, so that those of ENDED profit from the windows that came later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from usdrl_ros.actions.timeline import Timeline
+
+
+class Phase(IntEnum):
+    """Stage of an event, as in `usdrl_ros/msg/ActionEvent`."""
+
+    STARTED = 1
+    ONGOING = 2
+    ENDED = 3
+
+
+@dataclass(frozen=True)
+class Event:
+    """One stage of one action of one person; the fields of `usdrl_ros/msg/ActionEvent`.
+
+    Args:
+        stamp_ns: Stamp of the newest skeleton used.
+        frame_id: Frame of the skeletons.
+        phase: STARTED, ONGOING or ENDED.
+        event_id: Joins the stages of one action.
+        person_id: Who acts.
+        action: What.
+        confidence: Mean probability over the event so far.
+        start_ns, end_ns: From when, and the latest time it is known to last to.
+        position: Pelvis (x, y, z) metres in `frame_id`; NaN if never seen.
+    """
+
+    stamp_ns: int
+    frame_id: str
+    phase: Phase
+    event_id: str
+    person_id: str
+    action: str
+    confidence: float
+    start_ns: int
+    end_ns: int
+    position: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class DecoderSettings:
+    """When an action starts and ends; probabilities 0 to 1, seconds."""
+
+    start_threshold: float
+    end_threshold: float
+    confirm_s: float
+    patience_s: float
+    ongoing_period_s: float
+
+
+@dataclass(frozen=True)
+class ActionState:
+    """What the decoder says of one action: the part of an `Event` that does not depend on who acts where."""
+
+    phase: Phase
+    number: int
+    action: str
+    confidence: float
+    start_ns: int
+    end_ns: int
+
+
+@dataclass
+class _Running:
+    number: int
+    anchor: int  # the cell at which it was confirmed
+    start: int
+    stop: int
+    told_ns: int
+
+
+class EventDecoder:
+    """The actions of one person."""
+
+    def __init__(self, actions: Sequence[str], settings: DecoderSettings, first_number: int = 0) -> None:
+        """Take the K actions in the order of the posterior's classes after background."""
+        self._actions, self._settings = tuple(actions), settings
+        self._running: dict[int, _Running] = {}
+        self._free_from = [-(2**62)] * len(actions)  # an action's next event begins after its last one
+        self._next_number = first_number
+
+    @property
+    def started(self) -> int:
+        """How many actions have started so far."""
+        return self._next_number
+
+    @property
+    def running(self) -> tuple[str, ...]:
+        """The actions that have started and not ended."""
+        return tuple(self._actions[action] for action in self._running)
+
+    def update(self, timeline: Timeline, now_ns: int) -> list[ActionState]:
+        """Read the timeline after a step; `now_ns` is the stamp of the newest skeleton."""
+        cells = timeline.posterior(timeline.first, timeline.stop)[:, 1:]
+        told = [self._follow(action, cells[:, action], timeline, now_ns) for action in tuple(self._running)]
+        confirm = max(round(self._settings.confirm_s * 1e9 / timeline.cell_ns), 1)
+        newest = cells[-confirm:].mean(0)
+        for action in np.flatnonzero(newest >= self._settings.start_threshold):
+            if int(action) not in self._running:
+                told.append(self._start(int(action), cells[:, action], timeline, now_ns))
+        return [state for state in told if state is not None]
+
+    def finish(self, timeline: Timeline, now_ns: int) -> list[ActionState]:
+        """End all that is running: the person has gone, or the input has ended."""
+        cells = timeline.posterior(timeline.first, timeline.stop)[:, 1:]
+        ended = []
+        for action, running in self._running.items():
+            self._measure(action, running, cells[:, action], timeline)
+            ended.append(self._tell(Phase.ENDED, action, running, cells[:, action], timeline, now_ns))
+        self._running.clear()
+        return ended
+
+    def _start(self, action: int, probability: np.ndarray, timeline: Timeline, now_ns: int) -> ActionState | None:
+        anchor = timeline.stop - 1
+        if anchor < self._free_from[action]:
+            return None
+        running = _Running(self._next_number, anchor, anchor, anchor + 1, now_ns)
+        self._next_number += 1
+        self._running[action] = running
+        self._measure(action, running, probability, timeline)
+        return self._tell(Phase.STARTED, action, running, probability, timeline, now_ns)
+
+    def _follow(self, action: int, probability: np.ndarray, timeline: Timeline, now_ns: int) -> ActionState | None:
+        running = self._running[action]
+        self._measure(action, running, probability, timeline)
+        if (timeline.stop - running.stop) * timeline.cell_ns >= self._settings.patience_s * 1e9:
+            del self._running[action]
+            self._free_from[action] = running.stop
+            return self._tell(Phase.ENDED, action, running, probability, timeline, now_ns)
+        if now_ns - running.told_ns >= self._settings.ongoing_period_s * 1e9:
+            running.told_ns = now_ns
+            return self._tell(Phase.ONGOING, action, running, probability, timeline, now_ns)
+        return None
+
+    def _measure(self, action: int, running: _Running, probability: np.ndarray, timeline: Timeline) -> None:
+        """Set start and stop to the stretch around the anchor where the probability stays up."""
+        begin = max(timeline.first, self._free_from[action])
+        up = begin + np.flatnonzero(probability[begin - timeline.first :] >= self._settings.end_threshold)
+        patience = self._settings.patience_s * 1e9 / timeline.cell_ns
+        stretches = np.split(up, np.flatnonzero(np.diff(up) > patience) + 1)
+        known_start = running.start if running.start < begin else running.anchor  # what history has forgotten, stays
+        for stretch in stretches:
+            if len(stretch) and stretch[0] - patience <= max(running.anchor, begin) <= stretch[-1] + patience:
+                running.start = min(int(stretch[0]), known_start)
+                running.stop = int(stretch[-1]) + 1
+                return
+        running.start, running.stop = known_start, max(running.anchor + 1, known_start + 1)
+
+    def _tell(
+        self, phase: Phase, action: int, running: _Running, probability: np.ndarray, timeline: Timeline, now_ns: int
+    ) -> ActionState:
+        inside = probability[max(running.start - timeline.first, 0) : running.stop - timeline.first]
+        confidence = float(inside.mean()) if len(inside) else 0.0
+        end_ns = min(running.stop * timeline.cell_ns, now_ns)
+        start_ns = min(running.start * timeline.cell_ns, end_ns)
+        return ActionState(phase, running.number, self._actions[action], confidence, start_ns, end_ns)

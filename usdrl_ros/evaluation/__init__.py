@@ -1,3 +1,5 @@
-"""Bags and scores: rosbag2 files without ROS (`bags.py`), the library run over them (`run.py`), PKU-MMD's detection metric
-(`metrics.py`), and what a person looks at (`report.py`). `python -m usdrl_ros.evaluation BAG ...` strings them together.
+"""Bags and scores: `python -m usdrl_ros.evaluation BAG ...`.
+
+rosbag2 without ROS (`bags.py`), the library run over bags (`run.py`), PKU-MMD's detection metric and delays
+(`metrics.py`), and what a person looks at (`report.py`).
 """

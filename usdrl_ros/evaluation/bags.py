@@ -1,8 +1,8 @@
 """rosbag2 bags, read and written without ROS (by rosbags), in sqlite3 and in MCAP.
 
 Skeletons travel on `/skeletons` (usdrl_ros/msg/SkeletonArray), the true actions on `/usdrl/ground_truth`
-(usdrl_ros/msg/ActionEvent, ENDED, written at their end). Types of other packages are read by the definitions that the bag
-carries. A bag that is damaged is refused with a `BagError` that says how; nothing of it is skipped in silence.
+(usdrl_ros/msg/ActionEvent, ENDED, written at their end). Types of other packages are read by the definitions that the
+bag carries. A bag that is damaged is refused with a `BagError` that says how; nothing of it is skipped in silence.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class BagWriter:
             self._writer.__exit__(kind, error, traceback)
             if kind is None:
                 if self._path.exists():
-                    raise BagError(f"{self._path}: was made by someone else meanwhile; remove it or choose another path")
+                    raise BagError(f"{self._path}: was made by another program meanwhile; choose another path")
                 self._writer.path.rename(self._path)
         finally:
             shutil.rmtree(self._workspace)
@@ -316,16 +316,16 @@ class _Bag:
                 for name, definition in definitions.items():
                     if name.startswith(_OURS) and definition[1] != store.fielddefs[name][1]:
                         raise BagError(
-                            f"{self._path}: its {name} on {connection.topic} was recorded by a version of usdrl_ros with "
-                            f"other fields; convert the bag, or read it with that version"
+                            f"{self._path}: its {name} on {connection.topic} was recorded by a version of usdrl_ros "
+                            f"with other fields; convert the bag, or read it with that version"
                         )
             elif definitions:
                 store = Typestore()
                 store.register(definitions)
             if connection.msgtype not in store.types:
                 raise BagError(
-                    f"{self._path}: type {connection.msgtype} on {connection.topic} is not known and the bag carries no "
-                    f"definition of it"
+                    f"{self._path}: type {connection.msgtype} on {connection.topic} is not known, and the bag carries "
+                    f"no definition of it"
                 )
         except (TypesysError, KeyError) as error:
             raise self._unreadable(error, f" on {connection.topic}, type {connection.msgtype}") from error
@@ -354,17 +354,17 @@ class _Bag:
                         f"open {file.name} once with the sqlite3 program to merge it"
                     )
         if cut_off:
-            raise BagError(f"{self._path}: cut off: {file.name} ends after {size} bytes, before its end; {advice}")
+            raise BagError(f"{self._path}: cut off: {file.name} stops after {size} bytes, its end is missing; {advice}")
 
     def _unreadable(self, error: Exception, where: str = "") -> BagError:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = " ".join(str(error).split()).removesuffix("; please report issue.") or type(error).__name__
         if isinstance(error, KeyError):
             reason = f"unknown key {reason}"
         return BagError(f"{self._path}: damaged or not supported{where}: {reason}")
 
 
 def _database_size(head: bytes) -> int:
-    """Bytes that an SQLite database has by its header; 0 where the header does not tell (sqlite.org/fileformat2.html)."""
+    """Bytes of an SQLite database by its header; 0 where it does not tell (https://sqlite.org/fileformat2.html)."""
     if len(head) < 100:
         return 100
     pages = int.from_bytes(head[28:32], "big")

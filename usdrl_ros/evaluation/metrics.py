@@ -1,8 +1,8 @@
 """How good detected actions are: PKU-MMD's mean average precision, delay, and false events.
 
 Average precision follows PKU-MMD's evaluation (Liu et al., "PKU-MMD: A Large Scale Benchmark for Continuous Multi-Modal
-Human Action Understanding", arXiv 1703.07475, and its published script). What a robot also asks for, how late it is told and
-how often in vain, is counted event by event, without an overlap threshold (`compare`).
+Human Action Understanding", arXiv 1703.07475, and its published script). What a robot also asks for, how late it is
+told and how often in vain, is counted event by event, without an overlap threshold (`compare`).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ class Interval:
         score: Confidence of a detection; unused of a truth.
         person_id: Who acts. "" of a truth: not told, so that anyone's event may match.
         announced: When a detection was first told (the stamp of its STARTED), seconds; None where it is not known.
+        event_id: The id in the bag; it plays no part in any figure.
     """
 
     recording: str
@@ -35,6 +36,7 @@ class Interval:
     score: float = 1.0
     person_id: str = ""
     announced: float | None = None
+    event_id: str = ""
 
 
 def intervals_of_events(recording: str, events: Iterable[Event], origin_ns: int) -> list[Interval]:
@@ -49,18 +51,25 @@ def intervals_of_events(recording: str, events: Iterable[Event], origin_ns: int)
         if event.phase == Phase.STARTED:
             announced[event.event_id] = (event.stamp_ns - origin_ns) * 1e-9
         last[event.event_id] = event
-    return [
-        Interval(
-            recording=recording,
-            action=event.action,
-            start=(event.start_ns - origin_ns) * 1e-9,
-            end=(event.end_ns - origin_ns) * 1e-9,
-            score=event.confidence,
-            person_id=event.person_id,
-            announced=announced.get(event_id),
-        )
-        for event_id, event in last.items()
-    ]
+    return [_interval(recording, event, origin_ns, announced.get(event_id)) for event_id, event in last.items()]
+
+
+def intervals_of_truth(recording: str, events: Iterable[Event], origin_ns: int) -> list[Interval]:
+    """True actions: one for each ENDED, whatever its id; seconds count from `origin_ns`."""
+    return [_interval(recording, event, origin_ns, None) for event in events if event.phase == Phase.ENDED]
+
+
+def _interval(recording: str, event: Event, origin_ns: int, announced: float | None) -> Interval:
+    return Interval(
+        recording=recording,
+        action=event.action,
+        start=(event.start_ns - origin_ns) * 1e-9,
+        end=(event.end_ns - origin_ns) * 1e-9,
+        score=event.confidence,
+        person_id=event.person_id,
+        announced=announced,
+        event_id=event.event_id,
+    )
 
 
 def overlap(event: Interval, truth: Interval) -> float:

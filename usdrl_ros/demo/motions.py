@@ -1,0 +1,443 @@
+"""The motions of the actor: one function an action, and what people do in between.
+
+Each function of `MOTIONS` lets a `Performer` do the action from where they are and returns when it was on, in seconds. The
+limits follow the labels of UTKinect, so that the actor and real recordings mean the same by a name:
+
+- walk and carry: from the first lift of a foot to the last landing
+- sit_down and stand_up: the transition, with the look back and the settling
+- pick_up: from the first step or bend to upright again
+- wave: from the arms leaving rest to half-way down; clap: from leaving rest until the arms begin to go down
+- throw, push, pull: the throw itself, from the hand raised (or the arm stretched) until it has followed through. Bringing the
+  hand up for it, and lowering it, is background, as it is there.
+
+Durations at tempo 1, amplitudes and hand places are those of UTKinect's training people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from usdrl_ros.demo.body import SIDES
+from usdrl_ros.demo.performer import Performer, wrapped
+
+Limits = tuple[float, float]
+
+
+def walk(actor: Performer) -> Limits:
+    return _walk(actor, actor.seconds(2.8, 6.0), stride=actor.between(0.4, 0.65), arm_swing=actor.between(10, 30))
+
+
+def carry(actor: Performer) -> Limits:
+    if not actor.holding:
+        actor.move(actor.seconds(0.6, 1.1), **_holding_arms(actor))
+    limits = _walk(actor, actor.seconds(4.0, 10.0), stride=actor.between(0.35, 0.55), arm_swing=0.0)
+    _keep_or_lower(actor, 0.3)
+    return limits
+
+
+def sit_down(actor: Performer) -> Limits:
+    body, between = actor.body, actor.between
+    start = actor.clock
+    if actor.chance(0.5):
+        look = between(30, 70) * (1 if actor.chance(0.5) else -1)
+        actor.move(actor.seconds(0.5, 1.0), **actor.trunk(look=look, twist=look / 4, nod=15, bow=8))
+    down, settle = actor.seconds(1.0, 1.8), actor.seconds(0.8, 1.5)
+    seat = (body.standing - body.shank - body.ankle_height - between(0.02, 0.12) * body.leg / 0.8) / body.leg
+    seat_x, seat_z = actor.ahead(-between(0.75, 0.95) * body.thigh)
+    back = actor.trunk(lean=between(-6, 4), bow=between(0, 12), look=0, nod=0, twist=0, side=0, bend=0)
+    seated = back | {"x": seat_x, "z": seat_z, "drop": seat}
+    actor.seated_rest = _hands_on_thighs(actor, seated) if actor.chance(0.7) else dict(actor.rest)
+    bowed = actor.trunk(lean=between(20, 38), bow=between(10, 28), nod=-between(0, 20), look=0, twist=0)
+    arms_back = {f"{side}_raise": np.radians(between(-25, 30)) for side in SIDES}
+    actor.timeline.move(actor.clock, actor.clock + down, x=seat_x, z=seat_z, drop=seat)
+    actor.timeline.move(actor.clock, actor.clock + 0.7 * down, **bowed, **arms_back)
+    actor.timeline.move(actor.clock + 0.75 * down, actor.clock + down + settle, **back, **actor.seated_rest)
+    actor.clock += down + settle
+    actor.sitting = True
+    return start, actor.clock
+
+
+def stand_up(actor: Performer) -> Limits:
+    between = actor.between
+    start = actor.clock
+    bow, rise, settle = actor.seconds(0.5, 1.1), actor.seconds(0.8, 1.4), actor.seconds(0.3, 0.8)
+    bowed = actor.trunk(lean=between(20, 40), bow=between(10, 25), nod=-between(0, 20), look=0, twist=0)
+    arms = {}
+    for side in SIDES:
+        arms |= actor.arm(side, between(-30, 40), 0, between(8, 20), between(0, 30), between(0.85, 0.95))
+    actor.move(bow, **bowed, **arms)
+    x, z, yaw = actor.stance
+    actor.sitting = False
+    actor.timeline.move(actor.clock - 0.2 * bow, actor.clock + rise, x=x, z=z, yaw=yaw, drop=actor.straight["drop"])
+    actor.timeline.move(actor.clock + 0.2 * rise, actor.clock + rise + settle, **actor.at_ease())
+    actor.clock += rise + settle
+    return start, actor.clock
+
+
+def pick_up(actor: Performer) -> Limits:
+    body, between = actor.body, actor.between
+    start = actor.clock
+    if actor.chance(0.5):
+        x, z, yaw = actor.stance
+        step = between(0.2, 0.4) * body.leg
+        actor.step([(x + step * np.sin(yaw), z + step * np.cos(yaw), yaw)], actor.seconds(0.6, 0.9), arm_swing=8)
+    x, z = actor.ahead(-between(0.08, 0.2) * body.leg)
+    low = actor.trunk(lean=between(25, 42), bow=between(20, 38), nod=between(-15, 10), look=0, twist=0, side=0)
+    low |= {"x": float(x), "z": float(z), "drop": between(0.46, 0.6)}
+    both = actor.chance(0.6)
+    point = np.array([0.0, between(0.1, 0.3) * body.leg, 0.0])
+    spot = actor.ahead(between(0.25, 0.4) * body.leg)
+    arms: dict[str, float] = {}
+    for side in SIDES if both else (actor.hand,):
+        aside = (1.0 if side == "left" else -1.0) * (between(0.08, 0.16) if both else between(-0.05, 0.15)) * body.leg
+        _, _, yaw = actor.stance
+        point[[0, 2]] = spot + aside * np.array([np.cos(yaw), -np.sin(yaw)])
+        arms |= actor.arm_to_floor_point(side, point, low, swivel=between(0, 35))
+    for side in () if both else (_other(actor.hand),):
+        arms |= actor.arm(side, between(0, 50), between(0, 20), 10, 20, between(0.8, 0.95))
+    down = actor.seconds(1.1, 2.0)
+    bend = actor.clock
+    actor.timeline.move(bend, bend + down, **low)
+    actor.timeline.move(bend + between(0.1, 0.3) * down, bend + down, **arms)
+    actor.clock += down + actor.seconds(0.2, 1.0)
+    rise = actor.seconds(1.1, 2.0)
+    x, z, yaw = actor.stance
+    up = actor.at_ease(sides=()) | {"x": x, "z": z, "drop": actor.straight["drop"]}
+    actor.timeline.move(actor.clock, actor.clock + rise, **up)
+    keeps = actor.following in ("carry", "throw") or actor.chance(0.5)
+    actor.timeline.move(
+        actor.clock + 0.25 * rise, actor.clock + rise, **(_holding_arms(actor) if keeps else _arms_at_ease(actor))
+    )
+    actor.clock += rise
+    end = actor.clock
+    if keeps:
+        actor.wait(actor.seconds(0.1, 0.5))
+        _keep_or_lower(actor, 0.3)
+    return start, end
+
+
+def throw(actor: Performer) -> Limits:
+    side, between = actor.hand, actor.between
+    sign = 1.0 if side == "left" else -1.0
+    ready = actor.arm(side, between(95, 120), between(25, 70), 0, between(10, 40), between(0.4, 0.55))
+    actor.move(actor.seconds(0.6, 1.1), **actor.at_ease((_other(side),)), **ready)
+    actor.holding = False
+    start = actor.clock
+    twist = between(8, 28) * sign
+    wind_up = actor.arm(side, between(110, 132), between(70, 105), 0, between(10, 40), between(0.5, 0.65))
+    actor.move(actor.seconds(0.3, 0.7), **wind_up, **actor.trunk(twist=twist, lean=-between(0, 6), bow=-4, look=-twist))
+    forward = actor.seconds(0.35, 0.6)
+    over = actor.arm(side, between(118, 150), between(10, 35), 0, between(5, 30), between(0.75, 0.9))
+    actor.move(0.5 * forward, **over)
+    release = actor.arm(side, between(75, 95), between(-15, 8), 0, between(0, 25), between(0.92, 0.98))
+    actor.move(0.5 * forward, **release)
+    bowed = actor.trunk(twist=-0.8 * twist, lean=between(0, 8), bow=between(4, 18), look=0.6 * twist)
+    actor.timeline.move(start, actor.clock + 0.3 * forward, **bowed)
+    if actor.chance(0.6):
+        actor.move(actor.seconds(0.3, 0.6), **actor.arm(side, between(20, 50), between(-25, 0), 0, 15, between(0.88, 0.97)))
+    actor.wait(actor.seconds(0.1, 0.7))
+    end = actor.clock
+    actor.move(actor.seconds(0.6, 1.1), **actor.at_ease())
+    return start, end
+
+
+def push(actor: Performer) -> Limits:
+    between = actor.between
+    sides = SIDES if actor.chance(0.25) else (actor.hand,)
+    actor.move(actor.seconds(0.5, 1.0), **_at_chest(actor, sides))
+    start = actor.clock
+    actor.wait(actor.seconds(0.0, 0.6))
+    actor.move(actor.seconds(0.6, 1.1), **_stretched_arms(actor, sides), **_leaned(actor, sides, between(2, 9), 10))
+    actor.wait(actor.seconds(0.1, 0.6))
+    end = actor.clock
+    if actor.following == "pull" and actor.chance(0.6):
+        actor.stretched = tuple(sides)
+    else:
+        actor.move(actor.seconds(0.6, 1.1), **actor.at_ease())
+    return start, end
+
+
+def pull(actor: Performer) -> Limits:
+    between = actor.between
+    sides = actor.stretched
+    if not sides:
+        sides = SIDES if actor.chance(0.25) else (actor.hand,)
+        actor.move(actor.seconds(0.6, 1.2), **_stretched_arms(actor, sides), **_leaned(actor, sides, between(0, 6), 6))
+        actor.wait(actor.seconds(0.1, 0.5))
+    actor.stretched = ()
+    start = actor.clock
+    actor.wait(actor.seconds(0.05, 0.5))
+    actor.move(actor.seconds(0.7, 1.4), **_at_chest(actor, sides), **_leaned(actor, sides, -between(1, 7), -10))
+    actor.wait(actor.seconds(0.2, 0.8))
+    end = actor.clock
+    actor.move(actor.seconds(0.6, 1.1), **actor.at_ease())
+    return start, end
+
+
+def wave(actor: Performer) -> Limits:
+    start = actor.clock
+    if actor.chance(0.55):
+        _wave_wide(actor)
+    else:
+        _wave_small(actor, SIDES if actor.chance(0.4) else (actor.hand,))
+    down = actor.seconds(0.6, 1.0)
+    end = actor.clock + down / 2
+    actor.move(down, **actor.at_ease())
+    return start, end
+
+
+def _wave_wide(actor: Performer) -> None:
+    """Both arms from crossed before the face to stretched out to the sides, and back."""
+    between = actor.between
+    aside, up, ahead = between(-0.25, 0.15), between(0.45, 0.85), between(0.45, 0.7)
+    out, lowered = between(75, 95), between(65, 110)
+    half = actor.seconds(0.7, 1.3)
+    pause = between(0.0, 0.3) * half
+    begin_inside = actor.chance(0.6)
+    for k in range(2 * int(actor.rng.integers(2, 4)) + 1):
+        arms: dict[str, float] = {}
+        for side in SIDES:
+            if (k % 2 == 0) == begin_inside:
+                place = (aside + between(-0.05, 0.05), up + between(-0.08, 0.08), ahead + between(-0.05, 0.05))
+                arms |= actor.arm_to(side, *place, swivel=between(45, 65))
+            else:
+                arms |= actor.arm(side, lowered + between(-8, 8), out + between(-6, 6), 0, between(-10, 10), between(0.88, 0.97))
+        actor.move(half * between(0.9, 1.1), **arms)
+        if pause > 0.05:
+            actor.wait(pause)
+
+
+def _wave_small(actor: Performer, sides: tuple[str, ...]) -> None:
+    """The hands, raised, swing from side to side; two hands together or against each other."""
+    between = actor.between
+    inside, outside, up, ahead = between(0.25, 0.45), between(0.75, 1.05), between(0.25, 0.75), between(0.2, 0.5)
+    together = actor.chance(0.5)
+    half = actor.seconds(0.3, 0.6)
+    for k in range(2 * int(actor.rng.integers(3, 7)) + 1):
+        arms = {}
+        for side in sides:
+            inward = (k + (together and side == "left")) % 2 == 0
+            aside = (inside if inward else outside) + between(-0.04, 0.04)
+            height = up + (0.08 if inward else 0.0) + between(-0.04, 0.04)
+            arms |= actor.arm_to(side, aside, height, ahead, swivel=between(20, 30))
+        actor.move(half * between(0.9, 1.1) if k else actor.seconds(0.6, 1.0), **arms)
+
+
+def clap(actor: Performer) -> Limits:
+    between = actor.between
+    start = actor.clock
+    up, ahead = between(-0.55, -0.3), between(0.5, 0.65)
+    if actor.chance(0.15):
+        up = between(-0.15, 0.15)
+    opening, half = between(0.25, 0.6), actor.seconds(0.28, 0.6)
+    half *= 0.6 + opening  # the wider the slower
+    shift = between(-0.05, 0.05)
+    for k in range(2 * int(actor.rng.integers(3, 7))):
+        arms = {}
+        aside = opening * between(0.85, 1.15) if k % 2 == 0 else between(0.03, 0.1)
+        height, distance = up + between(-0.02, 0.02), ahead * (1.0 - 0.15 * (k % 2 == 0))
+        for side in SIDES:
+            own = shift if side == "left" else -shift
+            arms |= actor.arm_to(side, aside + own, height, distance, swivel=between(22, 30))
+        actor.move(half * between(0.92, 1.08) if k else actor.seconds(0.5, 0.9), **arms)
+    actor.wait(actor.seconds(0.0, 0.3))
+    end = actor.clock
+    actor.wait(actor.seconds(0.0, 0.5))
+    actor.move(actor.seconds(0.6, 1.0), **actor.at_ease())
+    return start, end
+
+
+MOTIONS: dict[str, Callable[[Performer], Limits]] = {
+    "walk": walk,
+    "sit_down": sit_down,
+    "stand_up": stand_up,
+    "pick_up": pick_up,
+    "carry": carry,
+    "throw": throw,
+    "push": push,
+    "pull": pull,
+    "wave": wave,
+    "clap": clap,
+}
+
+
+# Shared by the actions
+
+
+def _walk(actor: Performer, seconds: float, stride: float, arm_swing: float) -> Limits:
+    """Walk to and fro over the person's floor for about this time."""
+    body = actor.body
+    step_seconds = actor.seconds(0.6, 0.95)
+    length = stride * body.leg
+    distance = max(seconds / step_seconds * length, 1.3)
+    home = np.array(actor.home)
+    here, waypoints = actor.ahead(0.0), []
+    while distance > 0.3:
+        away = here - home
+        across = np.arctan2(-away[0], -away[1]) + np.radians(actor.rng.normal(0, 20))
+        ahead = actor.radius + np.hypot(*away) * actor.between(0.6, 1.0)
+        leg = min(max(ahead, 1.2), distance if distance > 0.8 else 0.8)
+        here = here + leg * np.array([np.sin(across), np.cos(across)])
+        waypoints.append(here)
+        distance -= leg
+    limits = actor.walk_by(waypoints, length, step_seconds, arm_swing)
+    if arm_swing:
+        actor.move(actor.seconds(0.4, 0.7), **actor.at_ease())
+    return limits
+
+
+def _other(side: str) -> str:
+    return SIDES[1 - SIDES.index(side)]
+
+
+def _arms_at_ease(actor: Performer) -> dict[str, float]:
+    return {channel: value for channel, value in actor.at_ease().items() if channel.startswith(SIDES)}
+
+
+def _holding_arms(actor: Performer) -> dict[str, float]:
+    """Both hands before the body, as around a box; the actor holds it from now on."""
+    actor.holding = True
+    aside, up, ahead = actor.between(0.08, 0.35), actor.between(-0.85, -0.5), actor.between(0.4, 0.65)
+    arms: dict[str, float] = {}
+    for side in SIDES:
+        arms |= actor.arm_to(side, aside, up + actor.between(-0.05, 0.05), ahead, swivel=actor.between(10, 35))
+    return arms
+
+
+def _keep_or_lower(actor: Performer, probability: float) -> None:
+    """Go on holding where the script needs it or by chance, else put the hands down."""
+    if actor.following in ("carry", "throw") or (actor.following is not None and actor.chance(probability)):
+        return
+    put_down(actor)
+
+
+def put_down(actor: Performer) -> None:
+    """Lower the hands that held something."""
+    actor.holding = False
+    actor.move(actor.seconds(0.6, 1.1), **_arms_at_ease(actor))
+
+
+def _at_chest(actor: Performer, sides: tuple[str, ...]) -> dict[str, float]:
+    """The hands drawn back before the shoulders."""
+    aside, up, ahead = actor.between(0.3, 0.45), actor.between(-0.35, -0.1), actor.between(0.15, 0.32)
+    arms: dict[str, float] = {}
+    for side in sides:
+        arms |= actor.arm_to(side, aside, up, ahead, swivel=actor.between(0, 30))
+    return arms
+
+
+def _stretched_arms(actor: Performer, sides: tuple[str, ...]) -> dict[str, float]:
+    raised, out, reach = actor.between(75, 95), actor.between(-8, 15), actor.between(0.93, 0.985)
+    arms: dict[str, float] = {}
+    for side in sides:
+        arms |= actor.arm(side, raised, out, 0, actor.between(0, 30), reach)
+    return arms
+
+
+def _leaned(actor: Performer, sides: tuple[str, ...], lean: float, twist: float) -> dict[str, float]:
+    """The trunk goes with the hand: leaned, and with one hand twisted so that its shoulder goes forward."""
+    if len(sides) == 2:
+        twist = 0.0
+    elif sides[0] == "left":
+        twist = -twist
+    twist *= actor.between(0.0, 1.0)
+    return actor.trunk(lean=lean / 2, bow=lean / 2, twist=twist, look=-twist)
+
+
+def _hands_on_thighs(actor: Performer, seated: dict[str, float]) -> dict[str, float]:
+    x, z, yaw = seated["x"], seated["z"], actor.stance[2]
+    body, along = actor.body, actor.between(0.45, 0.95)
+    height = body.shank + body.ankle_height + actor.between(0.05, 0.1)
+    arms: dict[str, float] = {}
+    for side in SIDES:
+        aside = (1.0 if side == "left" else -1.0) * actor.between(0.6, 1.1) * body.hip_width
+        forward = along * body.thigh
+        point = np.array(
+            [x + forward * np.sin(yaw) + aside * np.cos(yaw), height, z + forward * np.cos(yaw) - aside * np.sin(yaw)]
+        )
+        arms |= actor.arm_to_floor_point(side, point, seated, swivel=actor.between(20, 45))
+    return arms
+
+
+# Between the actions
+
+
+def idle(actor: Performer, seconds: float) -> None:
+    """Background for about this time: stand or sit about, look around, shift weight, scratch the head, turn."""
+    end = actor.clock + seconds
+    if actor.holding and actor.following not in ("carry", "throw"):
+        put_down(actor)
+    if actor.stretched:
+        drift = {f"{side}_out": np.radians(actor.between(0, 35)) for side in actor.stretched}
+        actor.move(max(end - actor.clock, 0.3), **drift)
+        return
+    turn = wrapped(actor.facing - actor.stance[2])
+    if abs(turn) > np.radians(30) and not actor.sitting and actor.following not in ("walk", "carry", "stand_up"):
+        if actor.chance(0.85):
+            actor.turn_to(actor.stance[2] + turn * actor.between(0.7, 1.0), actor.seconds(0.5, 0.8))
+    while (left := end - actor.clock) > 1.0:
+        if actor.chance(0.4):
+            actor.wait(min(actor.between(0.5, 2.0), left))
+            continue
+        behaviours = [_look_around, _move_trunk]
+        if not actor.holding:
+            behaviours += [_touch_head, _move_hands]
+        if not actor.sitting:
+            behaviours += [_shift_weight, _small_step]
+        behaviours[actor.rng.integers(len(behaviours))](actor, left)
+    actor.clock = max(actor.clock, end)
+
+
+def _look_around(actor: Performer, seconds: float) -> None:
+    look = actor.between(-60, 60)
+    there, back = 0.4 * min(seconds, 2.0), 0.4 * min(seconds, 2.0)
+    actor.move(there, **actor.trunk(look=look, twist=0.2 * look, nod=actor.between(-8, 20)))
+    actor.wait(0.2 * min(seconds, 2.0) * actor.rng.random())
+    actor.move(back, **actor.trunk(look=0, twist=0, nod=0))
+
+
+def _move_trunk(actor: Performer, seconds: float) -> None:
+    part = min(seconds, 3.0) / 2
+    actor.move(part, **actor.trunk(lean=actor.between(-3, 8), bow=actor.between(-3, 8), twist=actor.between(-10, 10)))
+    actor.move(part, **actor.trunk(lean=0, bow=0, twist=0))
+
+
+def _shift_weight(actor: Performer, seconds: float) -> None:
+    x, z = actor.ahead(actor.between(-0.02, 0.03), actor.between(-0.3, 0.3) * actor.stance_width)
+    actor.move(min(seconds, actor.between(0.6, 1.5)), x=x, z=z, side=np.radians(actor.between(-3, 3)))
+
+
+def _small_step(actor: Performer, seconds: float) -> None:
+    x, z = actor.ahead(actor.between(-0.1, 0.15), actor.between(-0.08, 0.08))
+    actor.step([(x, z, actor.stance[2] + np.radians(actor.between(-20, 20)))], actor.between(0.45, 0.6), arm_swing=0.0)
+
+
+def _touch_head(actor: Performer, seconds: float) -> None:
+    """Scratch the head or touch the face, briefly, with either hand."""
+    side = SIDES[int(actor.chance(0.5))]
+    part = min(seconds, 2.4) / 3
+    arms = actor.arm_to(side, actor.between(0.05, 0.3), actor.between(0.2, 0.5), actor.between(0.15, 0.35), swivel=30)
+    actor.move(part, **arms)
+    for _ in range(int(actor.rng.integers(0, 3))):
+        actor.move(0.15 + 0.1 * part, **{f"{side}_reach": arms[f"{side}_reach"] + actor.between(-0.03, 0.03)})
+    actor.move(part, **actor.at_ease((side,)))
+
+
+def _move_hands(actor: Performer, seconds: float) -> None:
+    """Hands together in front, on the hips, or one looked at; and back."""
+    part = min(seconds, actor.between(1.8, 4.0)) / 3
+    kind = actor.rng.integers(3)
+    sides = (SIDES[int(actor.chance(0.5))],) if kind == 2 else SIDES
+    arms: dict[str, float] = {}
+    for side in sides:
+        if kind == 0:
+            arms |= actor.arm_to(side, 0.06, actor.between(-0.85, -0.75), 0.35, swivel=25)
+        elif kind == 1:
+            arms |= actor.arm_to(side, 0.38, -0.8, 0.05, swivel=70)
+        else:
+            arms |= actor.arm_to(side, 0.15, actor.between(-0.5, -0.3), 0.5, swivel=25)
+    actor.move(part, **arms)
+    actor.wait(part)
+    actor.move(part, **actor.at_ease(sides))

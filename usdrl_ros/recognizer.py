@@ -1,0 +1,264 @@
+"""Skeletons in, action events out: the one class that the live node, the evaluation, the tests and the demo drive.
+
+Knows no ROS. The stamps of the skeletons are its only clock, so a recording gives the same events however fast it is
+played. `observe` is called as messages come; it schedules steps on that clock, and `step` runs them, from one worker.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from usdrl_ros.actions.events import ActionState, DecoderSettings, Event, EventDecoder
+from usdrl_ros.actions.timeline import Timeline
+from usdrl_ros.inference.engine import Engine, ModelError
+from usdrl_ros.problems import Problem
+from usdrl_ros.settings import Settings
+from usdrl_ros.skeleton.layouts import SPINE_BASE, load_layout
+from usdrl_ros.skeleton.normalize import NORMALIZATION, normalize
+from usdrl_ros.skeleton.person import Person
+from usdrl_ros.skeleton.window import SkeletonWindow, frame_times, resample
+
+MAX_PENDING_STEPS = 5
+"""Steps that may wait for the worker; beyond, the oldest is left out: half a second late at most at 10 Hz."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the model thinks of one person at one step; the fields of `usdrl_ros/msg/ActionScores`.
+
+    Args:
+        detection: (K+1,) probabilities in the newest frame, background first.
+        recognition: (K,) probabilities if the window shows exactly one action.
+    """
+
+    stamp_ns: int
+    frame_id: str
+    person_id: str
+    detection: np.ndarray
+    recognition: np.ndarray
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step gave, for data up to `stamp_ns`."""
+
+    stamp_ns: int
+    events: list[Event] = field(default_factory=list)
+    scores: list[Scores] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
+class _Track:
+    """One person while they are followed."""
+
+    def __init__(self, person_id: str, actions: Sequence[str], window_s: float, frames: int, settings: Settings) -> None:
+        self.person_id = person_id
+        self.frame_id = ""
+        self.position = (float("nan"),) * 3
+        # The worker may be behind the newest sample by as many steps as may wait.
+        self.window = SkeletonWindow(window_s + 1.0 + MAX_PENDING_STEPS / settings.rate_hz)
+        self.since_ns = 0
+        self.timeline = Timeline(round(window_s * 1e9 / frames), frames, len(actions) + 1)
+        decoding = DecoderSettings(
+            settings.start_threshold,
+            settings.end_threshold,
+            settings.confirm_s,
+            settings.patience_s,
+            settings.ongoing_period_s,
+        )
+        self.decoder = EventDecoder(actions, decoding)
+        self.event_ids: dict[int, str] = {}
+
+
+class Recognizer:
+    """The way from skeletons to events."""
+
+    def __init__(self, engine: Engine, settings: Settings | None = None) -> None:
+        """Take a loaded engine and the settings.
+
+        Raises:
+            ModelError: The model wants another normalisation than this version has.
+        """
+        self.info = engine.info
+        if self.info.normalization != NORMALIZATION:
+            raise ModelError(
+                f"model '{self.info.name}' wants the normalisation '{self.info.normalization}', "
+                f"this version has '{NORMALIZATION}': export the model anew"
+            )
+        self.settings = settings or Settings()
+        self.counters: Counter[str] = Counter()
+        self._engine = engine
+        self._lock = threading.Lock()
+        self._tracks: dict[str, _Track] = {}
+        self._gone: list[tuple[_Track, int]] = []  # tracks to end in the next step, and when they were last seen
+        self._pending: deque[int] = deque()
+        self._newest_ns: int | None = None
+        self._events_started = 0
+
+    @property
+    def due(self) -> int:
+        """How many steps wait to be run."""
+        return len(self._pending)
+
+    def observe(self, stamp_ns: int, people: Sequence[Person], frame_id: str = "") -> list[Problem]:
+        """Take what one message shows. Cheap; may be called from another thread than `step`.
+
+        Returns:
+            What could not be used, and why; all else has been taken.
+        """
+        problems: list[Problem] = []
+        with self._lock:
+            self._advance_clock(stamp_ns, problems)
+            for person in people:
+                self._take(stamp_ns, person, frame_id, problems)
+        self.counters["messages"] += 1
+        self.counters.update(problem.cause for problem in problems)
+        return problems
+
+    def step(self) -> Step | None:
+        """Run the oldest step that is due, on the data up to its stamp; None when none is due. From one thread only."""
+        with self._lock:
+            if not self._pending:
+                return None
+            step = Step(self._pending.popleft())
+            self._let_go(step.stamp_ns)
+            gone, self._gone = self._gone, []
+            tracks, skipped = self._choose(step.stamp_ns)
+            samples = [track.window.until(step.stamp_ns) for track in tracks]
+        for track, last_ns in gone:
+            step.events.extend(self._end(track, last_ns))
+        if skipped:
+            step.problems.append(
+                Problem("too_many_people", f"{len(tracks) + skipped} people, max_people is {len(tracks)}: {skipped} are not watched")
+            )
+        if tracks:
+            self._infer(step, tracks, samples)
+        self.counters["steps"] += 1
+        self.counters.update(problem.cause for problem in step.problems)
+        return step
+
+    def finish(self) -> list[Event]:
+        """End all that is running, because the input stopped or the bag ended; afterwards all is as new."""
+        with self._lock:
+            self._pending.clear()
+            self._newest_ns = None
+            gone = self._gone + [(track, track.window.last_ns) for track in self._tracks.values()]
+            self._gone, self._tracks = [], {}
+        return [event for track, last_ns in gone for event in self._end(track, last_ns)]
+
+    def running(self) -> dict[str, tuple[str, ...]]:
+        """The people who are followed, and what they are doing."""
+        with self._lock:
+            return {person_id: track.decoder.running for person_id, track in self._tracks.items()}
+
+    def _advance_clock(self, stamp_ns: int, problems: list[Problem]) -> None:
+        """Schedule the step that this stamp makes due; begin anew where the clock jumps back."""
+        newest_ns = self._newest_ns
+        if newest_ns is not None and newest_ns - stamp_ns > self.settings.clock_jump_s * 1e9:
+            problems.append(
+                Problem("clock_jump", f"stamps jump back by {(newest_ns - stamp_ns) / 1e9:.3f} s: beginning anew from here")
+            )
+            self._pending.clear()
+            self._gone += [(track, track.window.last_ns) for track in self._tracks.values()]
+            self._tracks.clear()
+            newest_ns = None
+        if newest_ns is None:
+            self._pending.append(stamp_ns)
+        elif int(stamp_ns * self.settings.rate_hz / 1e9) > int(newest_ns * self.settings.rate_hz / 1e9):
+            self._pending.append(stamp_ns)
+        if len(self._pending) > MAX_PENDING_STEPS:
+            self._pending.popleft()
+            problems.append(
+                Problem("step_left_out", "the machine is too slow for this rate: a step was left out; lower rate or max_people")
+            )
+        self._newest_ns = stamp_ns if newest_ns is None else max(newest_ns, stamp_ns)
+
+    def _take(self, stamp_ns: int, person: Person, frame_id: str, problems: list[Problem]) -> None:
+        joints, confidence = load_layout(person.layout).to_ntu25(person.joints, person.confidence)
+        joints[confidence < self.settings.min_joint_confidence] = np.nan
+        seen = np.isfinite(joints).all(-1)
+        name = f"person '{person.person_id}'"
+        if not seen.any():
+            problems.append(Problem("nothing_seen", f"{name} ignored at this stamp: no joint is seen (all NaN or unsure)"))
+            return
+        track = self._tracks.get(person.person_id)
+        if track is not None and stamp_ns <= track.window.last_ns:
+            late = (track.window.last_ns - stamp_ns) / 1e9
+            cause, fault = ("late_stamp", f"{late:.3f} s older than the one before") if late else ("repeated_stamp", "repeated")
+            problems.append(Problem(cause, f"{name} ignored at this stamp: it is {fault}"))
+            return
+        if track is not None and stamp_ns - track.window.last_ns > self.settings.lost_after_s * 1e9:
+            self._gone.append((track, track.window.last_ns))
+            track = None
+        if track is None:
+            track = _Track(person.person_id, self.info.actions, self.info.window_s, self.info.frames, self.settings)
+            track.since_ns = stamp_ns
+            self._tracks[person.person_id] = track
+        track.window.append(stamp_ns, joints)
+        track.frame_id = frame_id
+        if seen[SPINE_BASE]:
+            track.position = tuple(float(value) for value in joints[SPINE_BASE])
+
+    def _let_go(self, stamp_ns: int) -> None:
+        """Move the people who have not been seen for `lost_after_s` to those who are gone."""
+        for person_id, track in list(self._tracks.items()):
+            if stamp_ns - track.window.last_ns > self.settings.lost_after_s * 1e9:
+                self._gone.append((self._tracks.pop(person_id), track.window.last_ns))
+
+    def _choose(self, stamp_ns: int) -> tuple[list[_Track], int]:
+        """The people to look at in this step, and how many are left out: who acts comes first, then who is nearest."""
+        there = [
+            track
+            for track in self._tracks.values()
+            if track.since_ns <= stamp_ns - self.settings.min_observed_s * 1e9
+        ]
+        there.sort(key=lambda track: (not track.decoder.running, np.nan_to_num(np.linalg.norm(track.position), nan=np.inf)))
+        kept = there[: self.settings.max_people]
+        return kept, len(there) - len(kept)
+
+    def _infer(self, step: Step, tracks: list[_Track], samples: list[tuple[np.ndarray, np.ndarray]]) -> None:
+        """One batch for all people; merge, decode, and add to the step."""
+        times = frame_times(0.0, self.info.window_s, self.info.frames)
+        windows = np.stack([resample((stamps - step.stamp_ns) / 1e9, joints, times) for stamps, joints in samples])
+        normalized = normalize(windows[:, :, None]).astype(np.float32)
+        skeletons = np.zeros((len(tracks), 3, self.info.frames, self.info.joints, self.info.people), np.float32)
+        skeletons[..., :1] = normalized.transpose(0, 4, 1, 3, 2)
+        predictions = self._engine.infer(skeletons)
+        detection, recognition = softmax(predictions.detection), softmax(predictions.recognition)
+        for i, track in enumerate(tracks):
+            seen_ns = int(samples[i][0][-1])
+            track.timeline.add(step.stamp_ns, detection[i], track.since_ns)
+            step.scores.append(Scores(seen_ns, track.frame_id, track.person_id, detection[i, -1], recognition[i]))
+            states = track.decoder.update(track.timeline, seen_ns)
+            step.events.extend(self._event(track, state, seen_ns) for state in states)
+
+    def _end(self, track: _Track, last_ns: int) -> list[Event]:
+        return [self._event(track, state, last_ns) for state in track.decoder.finish(track.timeline, last_ns)]
+
+    def _event(self, track: _Track, state: ActionState, stamp_ns: int) -> Event:
+        if state.number not in track.event_ids:
+            self._events_started += 1
+            track.event_ids[state.number] = f"{track.person_id}/{state.action}/{self._events_started}"
+        return Event(
+            stamp_ns=stamp_ns,
+            frame_id=track.frame_id,
+            phase=state.phase,
+            event_id=track.event_ids[state.number],
+            person_id=track.person_id,
+            action=state.action,
+            confidence=state.confidence,
+            start_ns=state.start_ns,
+            end_ns=state.end_ns,
+            position=track.position,
+        )
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities over the last axis."""
+    shifted = np.exp(logits - logits.max(-1, keepdims=True))
+    return shifted / shifted.sum(-1, keepdims=True)
