@@ -4,15 +4,14 @@
     ros2 launch usdrl_ros perception.launch.py --show-args
 """
 
-import yaml
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
-AS_IN_FILE = " Empty: as the parameter file says."
-# Launch arguments that set the node's parameter of the same name, unless they are empty: (description, is it a string).
+# Launch arguments that set the node's parameter of the same name, unless they are empty.
 PARAMETERS = {
     "model": ("Path of the model, an .onnx file.", str),
     "input_topic": ("Topic of the skeletons.", str),
@@ -23,16 +22,17 @@ PARAMETERS = {
 
 
 def perception(context):
-    given = {name: LaunchConfiguration(name).perform(context) for name in PARAMETERS}
-    overrides = {
-        name: value if PARAMETERS[name][1] is str else yaml.safe_load(value) for name, value in given.items() if value
+    given = {
+        name: ParameterValue(LaunchConfiguration(name), value_type=value_type)
+        for name, (_, value_type) in PARAMETERS.items()
+        if LaunchConfiguration(name).perform(context)
     }
     node = Node(
         package="usdrl_ros",
         executable="perception",
         name="perception",
         namespace=LaunchConfiguration("namespace"),
-        parameters=[LaunchConfiguration("params_file"), *([overrides] if overrides else [])],
+        parameters=[LaunchConfiguration("params_file"), given],
         output="screen",
     )
     return [node]
@@ -48,7 +48,9 @@ def generate_launch_description():
             ),
             DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node."),
             *(
-                DeclareLaunchArgument(name, default_value="", description=description + AS_IN_FILE)
+                DeclareLaunchArgument(
+                    name, default_value="", description=f"{description} Empty: as the parameter file says."
+                )
                 for name, (description, _) in PARAMETERS.items()
             ),
             OpaqueFunction(function=perception),

@@ -59,7 +59,7 @@ class _Track:
     def __init__(self, person_id: str, actions: Sequence[str], window_s: float, frames: int, settings: Settings) -> None:
         self.person_id = person_id
         self.frame_id = ""
-        self.position = (float("nan"),) * 3
+        self.position: tuple[float, ...] = (float("nan"),) * 3
         # The worker may be behind the newest sample by as many steps as may wait.
         self.window = SkeletonWindow(window_s + 1.0 + MAX_PENDING_STEPS / settings.rate_hz)
         self.since_ns = 0
@@ -201,8 +201,6 @@ class Recognizer:
             self._tracks[person.person_id] = track
         track.window.append(stamp_ns, joints)
         track.frame_id = frame_id
-        if seen[SPINE_BASE]:
-            track.position = tuple(float(value) for value in joints[SPINE_BASE])
 
     def _let_go(self, stamp_ns: int) -> None:
         """Move the people who have not been seen for `lost_after_s` to those who are gone."""
@@ -231,7 +229,11 @@ class Recognizer:
         predictions = self._engine.infer(skeletons)
         detection, recognition = softmax(predictions.detection), softmax(predictions.recognition)
         for i, track in enumerate(tracks):
-            seen_ns = int(samples[i][0][-1])
+            stamps, joints = samples[i]
+            seen_ns = int(stamps[-1])
+            pelvis = joints[:, SPINE_BASE]
+            if len(seen := pelvis[np.isfinite(pelvis).all(-1)]):
+                track.position = tuple(seen[-1].tolist())
             track.timeline.add(step.stamp_ns, detection[i], track.since_ns)
             step.scores.append(Scores(seen_ns, track.frame_id, track.person_id, detection[i, -1], recognition[i]))
             states = track.decoder.update(track.timeline, seen_ns)

@@ -50,7 +50,7 @@ class Event:
     confidence: float
     start_ns: int
     end_ns: int
-    position: tuple[float, float, float]
+    position: tuple[float, ...]
 
 
 @dataclass(frozen=True)

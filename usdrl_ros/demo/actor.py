@@ -136,7 +136,9 @@ def random_script(seed: int, length: int, actions: Sequence[str] = ACTIONS) -> l
     rng = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
     if unknown := set(actions) - set(ACTIONS):
         raise ValueError(f"unknown actions {sorted(unknown)}: the actor knows {', '.join(ACTIONS)}")
-    standing = [action for action in actions if action != "stand_up" and (action != "sit_down" or "stand_up" in actions)]
+    standing = [
+        action for action in actions if action != "stand_up" and (action != "sit_down" or "stand_up" in actions)
+    ]
     if not standing or (standing == ["sit_down"] and length % 2):
         raise ValueError(f"no script of {length} from {list(actions)}: sit_down and stand_up come in pairs")
     script: list[str] = []
@@ -175,7 +177,7 @@ def _performer(
     """A random person on their own part of the floor, who faces the camera at azimuth 0 more or less."""
     spacing = 1.7
     home = ((number - (people - 1) / 2) * spacing, 0.0)
-    radius = rng.uniform(0.8, 1.2) if people == 1 else 0.6
+    radius = rng.uniform(0.9, 1.3) if people == 1 else 0.7
     speed = float(np.exp(rng.uniform(*np.log(tempo))))
     facing = np.pi + np.radians(np.clip(rng.normal(0, 20), -60, 60))
     hand = SIDES[int(rng.random() < 0.85)]
@@ -214,7 +216,16 @@ def _sway(rng: np.random.Generator, stamps: np.ndarray) -> np.ndarray:
     return _waves(rng, stamps, len(CHANNELS), 0.05, 0.5) * size * rng.uniform(0.4, 1.4)
 
 
-_HARD_TO_SEE = {"Elbow": 1.3, "Wrist": 2.0, "Hand": 2.3, "HandTip": 2.8, "Thumb": 2.8, "Knee": 1.3, "Ankle": 1.6, "Foot": 2.0}
+_HARD_TO_SEE = {
+    "Elbow": 1.3,
+    "Wrist": 2.0,
+    "Hand": 2.3,
+    "HandTip": 2.8,
+    "Thumb": 2.8,
+    "Knee": 1.3,
+    "Ankle": 1.6,
+    "Foot": 2.0,
+}
 
 
 def _sense(

@@ -34,7 +34,13 @@ ARM_CHANNELS = (
     "swivel",  # of the elbow about that line, outward
     "reach",  # from shoulder to wrist, as a part of the arm's length
 )
-FOOT_CHANNELS = ("foot_x", "foot_z", "lift", "foot_yaw", "foot_pitch")  # ankle on the floor, m; height of the sole, m; heel up
+FOOT_CHANNELS = (
+    "foot_x",
+    "foot_z",
+    "lift",
+    "foot_yaw",
+    "foot_pitch",
+)  # ankle on the floor, m; height of the sole, m; heel up
 CHANNELS = (*TRUNK_CHANNELS, *(f"{side}_{name}" for side in SIDES for name in (*ARM_CHANNELS, *FOOT_CHANNELS)))
 INDEX = {name: index for index, name in enumerate(CHANNELS)}
 
@@ -173,10 +179,14 @@ class Body:
         points[:, _POINT["SpineMid"]] = trunk.middle
         points[:, _POINT["SpineShoulder"]] = trunk.top
         points[:, _POINT["Neck"]] = trunk.neck
-        points[:, _POINT["Head"]] = trunk.neck + trunk.head @ np.array([0.0, 0.98, 0.2]) / np.hypot(0.98, 0.2) * self.head
+        points[:, _POINT["Head"]] = (
+            trunk.neck + trunk.head @ np.array([0.0, 0.98, 0.2]) / np.hypot(0.98, 0.2) * self.head
+        )
         # Kinect v1 has its hip centre above the hips, and its spine close above that.
         points[:, _POINT["V1HipCenter"]] = trunk.base + trunk.pelvis[..., 1] * (0.28 * self.lower_spine)
-        points[:, _POINT["V1Spine"]] = points[:, _POINT["V1HipCenter"]] + trunk.pelvis[..., 1] * (0.28 * self.lower_spine)
+        points[:, _POINT["V1Spine"]] = points[:, _POINT["V1HipCenter"]] + trunk.pelvis[..., 1] * (
+            0.28 * self.lower_spine
+        )
         for name, right, up, forward in (
             ("Nose", 0.0, -0.1, 0.7),
             ("EyeLeft", -0.22, 0.15, 0.6),
@@ -229,7 +239,7 @@ class Body:
 
     def _pelvis_height(self, poses: np.ndarray, pelvis: np.ndarray) -> np.ndarray:
         """The wanted height of the pelvis, lowered smoothly to where both feet can be reached."""
-        softness = 0.008
+        softness = 0.004
         heights = [self.standing - poses[..., INDEX["drop"]] * self.leg]
         for side in SIDES:
             hip, ankle = self._hip(pelvis, side), self._ankle(poses, side)

@@ -26,13 +26,17 @@ Limits = tuple[float, float]
 
 
 def walk(actor: Performer) -> Limits:
-    return _walk(actor, actor.seconds(2.8, 6.0), stride=actor.between(0.4, 0.65), arm_swing=actor.between(10, 30))
+    limits = _walk(
+        actor, legs=1 + int(actor.chance(0.15)), stride=actor.between(0.4, 0.65), arm_swing=actor.between(10, 30)
+    )
+    actor.move(actor.seconds(0.4, 0.7), **actor.at_ease())
+    return limits
 
 
 def carry(actor: Performer) -> Limits:
     if not actor.holding:
         actor.move(actor.seconds(0.6, 1.1), **_holding_arms(actor))
-    limits = _walk(actor, actor.seconds(4.0, 10.0), stride=actor.between(0.35, 0.55), arm_swing=0.0)
+    limits = _walk(actor, legs=1 + int(actor.chance(0.35)), stride=actor.between(0.3, 0.5), arm_swing=0.0)
     _keep_or_lower(actor, 0.3)
     return limits
 
@@ -40,19 +44,19 @@ def carry(actor: Performer) -> Limits:
 def sit_down(actor: Performer) -> Limits:
     body, between = actor.body, actor.between
     start = actor.clock
-    if actor.chance(0.5):
+    if actor.chance(0.7):
         look = between(30, 70) * (1 if actor.chance(0.5) else -1)
-        actor.move(actor.seconds(0.5, 1.0), **actor.trunk(look=look, twist=look / 4, nod=15, bow=8))
-    down, settle = actor.seconds(1.0, 1.8), actor.seconds(0.8, 1.5)
+        actor.move(actor.seconds(0.6, 1.2), **actor.trunk(look=look, twist=look / 4, nod=between(0, 15), bow=8))
+    down, settle = actor.seconds(1.2, 2.0), actor.seconds(0.9, 1.8)
     seat = (body.standing - body.shank - body.ankle_height - between(0.02, 0.12) * body.leg / 0.8) / body.leg
     seat_x, seat_z = actor.ahead(-between(0.75, 0.95) * body.thigh)
-    back = actor.trunk(lean=between(-6, 4), bow=between(0, 12), look=0, nod=0, twist=0, side=0, bend=0)
+    back = actor.trunk(lean=between(-8, 4), bow=between(-2, 8), look=0, nod=0, twist=0, side=0, bend=0)
     seated = back | {"x": seat_x, "z": seat_z, "drop": seat}
     actor.seated_rest = _hands_on_thighs(actor, seated) if actor.chance(0.7) else dict(actor.rest)
-    bowed = actor.trunk(lean=between(20, 38), bow=between(10, 28), nod=-between(0, 20), look=0, twist=0)
-    arms_back = {f"{side}_raise": np.radians(between(-25, 30)) for side in SIDES}
+    bowed = actor.trunk(lean=between(12, 32), bow=between(6, 24), nod=-between(0, 20), look=0, twist=0)
+    arms = {f"{side}_raise": bowed["lean"] + bowed["bow"] + np.radians(between(-40, 35)) for side in SIDES}
     actor.timeline.move(actor.clock, actor.clock + down, x=seat_x, z=seat_z, drop=seat)
-    actor.timeline.move(actor.clock, actor.clock + 0.7 * down, **bowed, **arms_back)
+    actor.timeline.move(actor.clock, actor.clock + 0.7 * down, **bowed, **arms)
     actor.timeline.move(actor.clock + 0.75 * down, actor.clock + down + settle, **back, **actor.seated_rest)
     actor.clock += down + settle
     actor.sitting = True
@@ -62,11 +66,12 @@ def sit_down(actor: Performer) -> Limits:
 def stand_up(actor: Performer) -> Limits:
     between = actor.between
     start = actor.clock
-    bow, rise, settle = actor.seconds(0.5, 1.1), actor.seconds(0.8, 1.4), actor.seconds(0.3, 0.8)
-    bowed = actor.trunk(lean=between(20, 40), bow=between(10, 25), nod=-between(0, 20), look=0, twist=0)
+    bow, rise, settle = actor.seconds(0.6, 1.3), actor.seconds(1.0, 1.6), actor.seconds(0.3, 1.0)
+    bowed = actor.trunk(lean=between(15, 35), bow=between(8, 24), nod=-between(0, 20), look=0, twist=0)
+    pitch = np.degrees(bowed["lean"] + bowed["bow"])
     arms = {}
     for side in SIDES:
-        arms |= actor.arm(side, between(-30, 40), 0, between(8, 20), between(0, 30), between(0.85, 0.95))
+        arms |= actor.arm(side, pitch + between(-40, 30), 0, between(8, 20), between(0, 30), between(0.85, 0.95))
     actor.move(bow, **bowed, **arms)
     x, z, yaw = actor.stance
     actor.sitting = False
@@ -84,25 +89,26 @@ def pick_up(actor: Performer) -> Limits:
         step = between(0.2, 0.4) * body.leg
         actor.step([(x + step * np.sin(yaw), z + step * np.cos(yaw), yaw)], actor.seconds(0.6, 0.9), arm_swing=8)
     x, z = actor.ahead(-between(0.08, 0.2) * body.leg)
-    low = actor.trunk(lean=between(25, 42), bow=between(20, 38), nod=between(-15, 10), look=0, twist=0, side=0)
-    low |= {"x": float(x), "z": float(z), "drop": between(0.46, 0.6)}
+    squat = between(0, 1)  # 0: bends over, 1: squats
+    low = actor.trunk(lean=between(24, 42) - 14 * squat, bow=between(22, 40) - 12 * squat, nod=between(-15, 10))
+    low |= {"x": float(x), "z": float(z), "drop": between(0.4, 0.5) + 0.18 * squat}
     both = actor.chance(0.6)
-    point = np.array([0.0, between(0.1, 0.3) * body.leg, 0.0])
-    spot = actor.ahead(between(0.25, 0.4) * body.leg)
-    arms: dict[str, float] = {}
-    for side in SIDES if both else (actor.hand,):
-        aside = (1.0 if side == "left" else -1.0) * (between(0.08, 0.16) if both else between(-0.05, 0.15)) * body.leg
-        _, _, yaw = actor.stance
-        point[[0, 2]] = spot + aside * np.array([np.cos(yaw), -np.sin(yaw)])
-        arms |= actor.arm_to_floor_point(side, point, low, swivel=between(0, 35))
+    sides = SIDES if both else (actor.hand,)
+    spot, height = actor.ahead(between(0.25, 0.4) * body.leg), between(0.1, 0.3) * body.leg
+    aside = between(0.08, 0.16) if both else between(-0.05, 0.15)
+    for _ in range(12):
+        arms = actor.arms_to_world(sides, spot, height, aside * body.leg, low, swivel=between(0, 35))
+        if all(arms[f"{side}_reach"] < 0.98 for side in sides):
+            break
+        low["bow"] += np.radians(5)
     for side in () if both else (_other(actor.hand),):
-        arms |= actor.arm(side, between(0, 50), between(0, 20), 10, 20, between(0.8, 0.95))
-    down = actor.seconds(1.1, 2.0)
+        arms |= actor.arm(side, between(20, 75), between(0, 20), 10, 20, between(0.8, 0.95))
+    down = actor.seconds(1.3, 2.2)
     bend = actor.clock
     actor.timeline.move(bend, bend + down, **low)
     actor.timeline.move(bend + between(0.1, 0.3) * down, bend + down, **arms)
-    actor.clock += down + actor.seconds(0.2, 1.0)
-    rise = actor.seconds(1.1, 2.0)
+    actor.clock += down + actor.seconds(0.3, 1.2)
+    rise = actor.seconds(1.3, 2.2)
     x, z, yaw = actor.stance
     up = actor.at_ease(sides=()) | {"x": x, "z": z, "drop": actor.straight["drop"]}
     actor.timeline.move(actor.clock, actor.clock + rise, **up)
@@ -125,7 +131,7 @@ def throw(actor: Performer) -> Limits:
     actor.move(actor.seconds(0.6, 1.1), **actor.at_ease((_other(side),)), **ready)
     actor.holding = False
     start = actor.clock
-    twist = between(8, 28) * sign
+    twist = between(0, 25) * sign
     wind_up = actor.arm(side, between(110, 132), between(70, 105), 0, between(10, 40), between(0.5, 0.65))
     actor.move(actor.seconds(0.3, 0.7), **wind_up, **actor.trunk(twist=twist, lean=-between(0, 6), bow=-4, look=-twist))
     forward = actor.seconds(0.35, 0.6)
@@ -133,10 +139,12 @@ def throw(actor: Performer) -> Limits:
     actor.move(0.5 * forward, **over)
     release = actor.arm(side, between(75, 95), between(-15, 8), 0, between(0, 25), between(0.92, 0.98))
     actor.move(0.5 * forward, **release)
-    bowed = actor.trunk(twist=-0.8 * twist, lean=between(0, 8), bow=between(4, 18), look=0.6 * twist)
+    bowed = actor.trunk(twist=-0.8 * twist, lean=between(0, 6), bow=between(0, 12), look=0.6 * twist)
     actor.timeline.move(start, actor.clock + 0.3 * forward, **bowed)
     if actor.chance(0.6):
-        actor.move(actor.seconds(0.3, 0.6), **actor.arm(side, between(20, 50), between(-25, 0), 0, 15, between(0.88, 0.97)))
+        actor.move(
+            actor.seconds(0.3, 0.6), **actor.arm(side, between(20, 50), between(-25, 0), 0, 15, between(0.88, 0.97))
+        )
     actor.wait(actor.seconds(0.1, 0.7))
     end = actor.clock
     actor.move(actor.seconds(0.6, 1.1), **actor.at_ease())
@@ -203,7 +211,9 @@ def _wave_wide(actor: Performer) -> None:
                 place = (aside + between(-0.05, 0.05), up + between(-0.08, 0.08), ahead + between(-0.05, 0.05))
                 arms |= actor.arm_to(side, *place, swivel=between(45, 65))
             else:
-                arms |= actor.arm(side, lowered + between(-8, 8), out + between(-6, 6), 0, between(-10, 10), between(0.88, 0.97))
+                arms |= actor.arm(
+                    side, lowered + between(-8, 8), out + between(-6, 6), 0, between(-10, 10), between(0.88, 0.97)
+                )
         actor.move(half * between(0.9, 1.1), **arms)
         if pause > 0.05:
             actor.wait(pause)
@@ -266,26 +276,22 @@ MOTIONS: dict[str, Callable[[Performer], Limits]] = {
 # Shared by the actions
 
 
-def _walk(actor: Performer, seconds: float, stride: float, arm_swing: float) -> Limits:
-    """Walk to and fro over the person's floor for about this time."""
-    body = actor.body
+def _walk(actor: Performer, legs: int, stride: float, arm_swing: float) -> Limits:
+    """Walk over the person's floor, in so many straight legs; half the time the person has turned that way before."""
     step_seconds = actor.seconds(0.6, 0.95)
-    length = stride * body.leg
-    distance = max(seconds / step_seconds * length, 1.3)
-    home = np.array(actor.home)
     here, waypoints = actor.ahead(0.0), []
-    while distance > 0.3:
-        away = here - home
+    for _ in range(legs):
+        # From here across the middle of the floor.
+        away = here - np.array(actor.home)
         across = np.arctan2(-away[0], -away[1]) + np.radians(actor.rng.normal(0, 20))
-        ahead = actor.radius + np.hypot(*away) * actor.between(0.6, 1.0)
-        leg = min(max(ahead, 1.2), distance if distance > 0.8 else 0.8)
-        here = here + leg * np.array([np.sin(across), np.cos(across)])
+        length = max(actor.between(0.5, 1.0) * actor.radius + np.hypot(*away), 1.2)
+        here = here + length * np.array([np.sin(across), np.cos(across)])
         waypoints.append(here)
-        distance -= leg
-    limits = actor.walk_by(waypoints, length, step_seconds, arm_swing)
-    if arm_swing:
-        actor.move(actor.seconds(0.4, 0.7), **actor.at_ease())
-    return limits
+    if actor.chance(0.5):
+        x, z, _ = actor.stance
+        actor.turn_to(float(np.arctan2(waypoints[0][0] - x, waypoints[0][1] - z)), 0.8 * step_seconds)
+        actor.wait(actor.seconds(0.1, 0.6))
+    return actor.walk_by(waypoints, stride * actor.body.leg, step_seconds, arm_swing)
 
 
 def _other(side: str) -> str:
@@ -329,7 +335,7 @@ def _at_chest(actor: Performer, sides: tuple[str, ...]) -> dict[str, float]:
 
 
 def _stretched_arms(actor: Performer, sides: tuple[str, ...]) -> dict[str, float]:
-    raised, out, reach = actor.between(75, 95), actor.between(-8, 15), actor.between(0.93, 0.985)
+    raised, out, reach = actor.between(80, 102), actor.between(-8, 22), actor.between(0.93, 0.985)
     arms: dict[str, float] = {}
     for side in sides:
         arms |= actor.arm(side, raised, out, 0, actor.between(0, 30), reach)
@@ -347,18 +353,10 @@ def _leaned(actor: Performer, sides: tuple[str, ...], lean: float, twist: float)
 
 
 def _hands_on_thighs(actor: Performer, seated: dict[str, float]) -> dict[str, float]:
-    x, z, yaw = seated["x"], seated["z"], actor.stance[2]
-    body, along = actor.body, actor.between(0.45, 0.95)
-    height = body.shank + body.ankle_height + actor.between(0.05, 0.1)
-    arms: dict[str, float] = {}
-    for side in SIDES:
-        aside = (1.0 if side == "left" else -1.0) * actor.between(0.6, 1.1) * body.hip_width
-        forward = along * body.thigh
-        point = np.array(
-            [x + forward * np.sin(yaw) + aside * np.cos(yaw), height, z + forward * np.cos(yaw) - aside * np.sin(yaw)]
-        )
-        arms |= actor.arm_to_floor_point(side, point, seated, swivel=actor.between(20, 45))
-    return arms
+    body, along = actor.body, actor.between(0.45, 0.95) * actor.body.thigh
+    spot = np.array([seated["x"], seated["z"]]) + actor.ahead(along) - actor.ahead(0.0)
+    height, aside = body.shank + body.ankle_height + 0.07 * body.leg, actor.between(0.6, 1.1) * body.hip_width
+    return actor.arms_to_world(SIDES, spot, height, aside, seated, swivel=actor.between(20, 45))
 
 
 # Between the actions

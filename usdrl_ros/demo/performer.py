@@ -95,14 +95,21 @@ class Performer:
         between = self.between
         self.stance_width = self.body.hip_width * between(1.0, 1.7)
         self.toes_out = np.radians(between(2, 15))
-        self.straight = {"drop": between(0.005, 0.02), "lean": np.radians(between(-2, 4)), "bow": np.radians(between(0, 8))}
+        self.straight = {
+            "drop": between(0.0, 0.006),
+            "lean": np.radians(between(-3, 2)),
+            "bow": np.radians(between(-2, 6)),
+        }
         self.straight |= {"side": 0.0, "bend": 0.0, "twist": 0.0}
         self.gaze = {"look": 0.0, "nod": np.radians(between(-5, 8))}
         hanging = [between(0, 10), between(-5, 10), between(5, 13), between(0, 35), between(0.94, 0.985)]
         self.rest = {}
         for side in SIDES:
             self.rest |= self.arm(side, *(value * between(0.97, 1.03) for value in hanging[:-1]), hanging[-1])
-        start = {"x": self.home[0] + between(-0.4, 0.4) * self.radius, "z": self.home[1] + between(-0.4, 0.4) * self.radius}
+        start = {
+            "x": self.home[0] + between(-0.4, 0.4) * self.radius,
+            "z": self.home[1] + between(-0.4, 0.4) * self.radius,
+        }
         start["yaw"] = self.facing + np.radians(self.rng.normal(0, 12))
         for side in SIDES:
             start |= self._foot(side, (start["x"], start["z"], start["yaw"]))
@@ -165,14 +172,27 @@ class Performer:
         target = np.array([aside, up, forward]) * self.body.arm
         return self._arm_along(side, target - self.body.shoulder(side) * mirror, swivel)
 
-    def arm_to_floor_point(
-        self, side: str, point: np.ndarray, pose: dict[str, float], swivel: float = 30.0
+    def arms_to_world(
+        self, sides: Iterable[str], spot: np.ndarray, height: float, aside: float, pose: dict[str, float], swivel: float
     ) -> dict[str, float]:
-        """Channels of an arm whose wrist is at this point (3,) of the world once the body has taken the pose."""
-        full = np.array([pose.get(channel, self.last(channel)) for channel in CHANNELS])
-        trunk = self.body.trunk(full)
-        mirror = np.array([1.0 if side == "left" else -1.0, 1.0, 1.0])
-        return self._arm_along(side, mirror * (trunk.chest.T @ (point - trunk.top) - self.body.shoulder(side)), swivel)
+        """Channels of arms whose wrists are over this spot of the floor once the body has taken the pose.
+
+        Args:
+            sides: Which arms.
+            spot: (2,) x and z, m.
+            height: Over the floor, m.
+            aside: From the spot to each arm's own side, m.
+            pose: Channels that differ from their last values.
+            swivel: Of the elbows, outward, degrees.
+        """
+        trunk = self.body.trunk(np.array([pose.get(channel, self.last(channel)) for channel in CHANNELS]))
+        arms: dict[str, float] = {}
+        for side in sides:
+            mirror = np.array([1.0 if side == "left" else -1.0, 1.0, 1.0])
+            x, z = spot + self.ahead(0.0, mirror[0] * aside) - self.ahead(0.0)
+            from_shoulder = trunk.chest.T @ (np.array([x, height, z]) - trunk.top) - self.body.shoulder(side)
+            arms |= self._arm_along(side, mirror * from_shoulder, swivel)
+        return arms
 
     def _arm_along(self, side: str, line: np.ndarray, swivel: float) -> dict[str, float]:
         distance = float(np.linalg.norm(line))
@@ -248,21 +268,34 @@ class Performer:
             other = SIDES[1 - SIDES.index(side)]
             lift, landing = self.clock, self.clock + 0.82 * step_seconds
             foot = self._foot(side, stance)
-            length = np.hypot(foot[f"{side}_foot_x"] - self.last(f"{side}_foot_x"), foot[f"{side}_foot_z"] - self.last(f"{side}_foot_z"))
+            length = np.hypot(
+                foot[f"{side}_foot_x"] - self.last(f"{side}_foot_x"),
+                foot[f"{side}_foot_z"] - self.last(f"{side}_foot_z"),
+            )
             pitch = min(float(length) / self.body.leg, 0.8)
             self.timeline.move(lift, landing, **foot)
             middle = lift + 0.45 * (landing - lift)
             self.timeline.move(lift, middle, **{f"{side}_lift": (0.03 + 0.05 * pitch) * self.body.leg})
             self.timeline.move(middle, landing, **{f"{side}_lift": 0.0})
-            self.timeline.move(lift - 0.2 * step_seconds if lift > start else lift, lift + 0.2 * step_seconds, **{f"{side}_foot_pitch": 0.9 * pitch})
+            self.timeline.move(
+                lift - 0.2 * step_seconds if lift > start else lift,
+                lift + 0.2 * step_seconds,
+                **{f"{side}_foot_pitch": 0.9 * pitch},
+            )
             self.timeline.move(self.clock, landing - 0.03 * step_seconds, **{f"{side}_foot_pitch": -0.25 * pitch})
             self.timeline.move(self.clock, landing + 0.1 * step_seconds, **{f"{side}_foot_pitch": 0.0})
             x, z, yaw = self.stance
             self.timeline.move(pelvis_start, landing, x=x, z=z, yaw=yaw)
             if arm_swing:
                 swing = np.radians(arm_swing) * min(pitch * 1.5, 1.0)
-                arms = {f"{side}_raise": self.rest[f"{side}_raise"] - swing, f"{other}_raise": self.rest[f"{other}_raise"] + 1.1 * swing}
-                arms |= {f"{other}_reach": self.rest[f"{other}_reach"] - 0.12 * swing, f"{side}_reach": self.rest[f"{side}_reach"]}
+                arms = {
+                    f"{side}_raise": self.rest[f"{side}_raise"] - swing,
+                    f"{other}_raise": self.rest[f"{other}_raise"] + 1.1 * swing,
+                }
+                arms |= {
+                    f"{other}_reach": self.rest[f"{other}_reach"] - 0.12 * swing,
+                    f"{side}_reach": self.rest[f"{side}_reach"],
+                }
                 turn = 0.25 * swing * (1.0 if side == "left" else -1.0)
                 self.timeline.move(pelvis_start, landing, **arms, twist=turn, look=-turn)
             pelvis_start = landing
