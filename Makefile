@@ -23,15 +23,18 @@ VENV := .venv
 # One stamp a kind of environment: another kind (a ROS 2 sourced later, say) makes .venv anew.
 READY := $(VENV)/$(if $(SOURCED),sourced,pypi)-$(ROS_DISTRO).ready
 TEST_READY := $(VENV)/test.ready
-BUILT := build/built
+BUILT := install/.built
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install -qq -c $(VENV)/constraints.txt
-IN_ENV := source ./env.sh &&
+# The nodes that we start do not talk to the rest of the network.
+IN_ENV := source ./env.sh && \
+          $(if $(filter humble,$(ROS_DISTRO)),ROS_LOCALHOST_ONLY=1,ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST)
 
 # setuptools 80 removed commands that ament_cmake_python calls.
 COLCON := colcon-core colcon-cmake colcon-ros colcon-bash colcon-zsh 'setuptools<80'
-WHEELS := 'ros-rclpy[fastrtps]' ros-python-cmake-module cmake ninja $(addprefix ros-$(ROS_DISTRO)-, rclpy std-msgs geometry-msgs \
-            lifecycle-msgs rosgraph-msgs ament-package ament-cmake ament-cmake-python ament-cmake-include-directories \
-            ament-cmake-ros ament-cmake-ros-core rosidl-core-generators rosidl-default-generators)
+WHEELS := 'ros-rclpy[fastrtps]' ros-python-cmake-module cmake ninja $(addprefix ros-$(ROS_DISTRO)-, \
+            rclpy std-msgs geometry-msgs lifecycle-msgs rosgraph-msgs ament-package ament-cmake ament-cmake-python \
+            ament-cmake-include-directories ament-cmake-ros ament-cmake-ros-core rosidl-core-generators \
+            rosidl-default-generators)
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12

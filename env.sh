@@ -8,7 +8,7 @@ else
     _usdrl_root="$(cd "$(dirname "${BASH_SOURCE[0]}")" > /dev/null && pwd -P)" && _usdrl_shell=bash
 fi
 
-if [ ! -f "$_usdrl_root/build/built" ]; then
+if [ ! -f "$_usdrl_root/.venv/bin/activate" ] || [ ! -f "$_usdrl_root/install/.built" ]; then
     echo "usdrl_ros is not built yet. First: make -C '$_usdrl_root' build" >&2
     unset _usdrl_root _usdrl_shell
     return 1

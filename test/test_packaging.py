@@ -84,6 +84,7 @@ def test_requirements_of_the_robot_hold_no_torch(built):
 
 def test_make_help_lists_every_target():
     phony = re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.M).group(1).split()
-    listing = subprocess.run(["make", "help"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    command = ["make", "--no-print-directory", "help"]
+    listing = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     described = {line.split()[0] for line in listing.splitlines() if len(line.split()) > 1}
     assert described == set(phony) - {"FORCE"}

@@ -215,7 +215,7 @@ def fit(config: FitConfig, root: Path, output: Path, *, resume: bool, workers: i
         max_epochs=config.epochs,
         logger=CSVLogger(output.parent, name=output.name, version=""),
         callbacks=[
-            EMAWeightAveraging(decay=0.998),
+            EMAWeightAveraging(decay=0.995),
             ModelCheckpoint(output, filename="last", save_top_k=1, enable_version_counter=False),
             RichProgressBar(),
         ],

@@ -1,7 +1,7 @@
 """The actor: plays scripts of actions and gives what a camera would see of it, with the truth.
 
-Everything that is not the action itself varies with the seed: body, handedness, tempo, amplitude, where the camera stands,
-noise. See `motions` for where an action begins and ends.
+Everything that is not the action itself varies with the seed: body, handedness, tempo, amplitude, where the camera
+stands, noise. See `motions` for where an action begins and ends.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class View:
     def see(self, points: np.ndarray) -> np.ndarray:
         """Points (..., 3) of the world in the camera's frame, m."""
         azimuth, tilt, roll = np.radians([self.azimuth_deg, self.tilt_deg, self.roll_deg])
-        to_camera = turn_z(roll) @ turn_x(-tilt) @ turn_y(azimuth)
-        position = np.array([0.0, self.height_m, 0.0]) + turn_y(-azimuth) @ np.array([0.0, 0.0, -self.distance_m])
+        to_camera = turn_z(roll) @ turn_x(-tilt) @ turn_y(-azimuth)
+        position = np.array([0.0, self.height_m, 0.0]) + turn_y(azimuth) @ np.array([0.0, 0.0, -self.distance_m])
         return (points - position) @ to_camera.T
 
 
@@ -71,8 +71,8 @@ def play(
 ) -> Recording:
     """Let people act by script.
 
-    The performance depends on the scripts, the seed, `idle_s`, `height_m` and `tempo` alone: at another rate, layout, view or
-    noise it is the same one.
+    The performance depends on the scripts, the seed, `idle_s`, `height_m` and `tempo` alone: at another rate, layout,
+    view or noise it is the same one.
 
     Args:
         script: What one person does in turn, names of `ACTIONS`; or that for each person id.
@@ -92,7 +92,7 @@ def play(
         Recording: From 0 s on. Its segments are exact.
 
     Raises:
-        ValueError: An unknown action or layout, a script that nobody can play (walk while sitting), a number out of range.
+        ValueError: An unknown action or layout, a script that nobody can play, a number out of range.
     """
     scripts = dict(script) if isinstance(script, Mapping) else {"person_1": script}
     for person_id, actions in scripts.items():
@@ -107,7 +107,7 @@ def play(
 
     acting, seeing, sensing = np.random.SeedSequence(seed).spawn(3)
     performers, segments = {}, []
-    for number, (person_id, stream) in enumerate(zip(scripts, acting.spawn(len(scripts)))):
+    for number, (person_id, stream) in enumerate(zip(scripts, acting.spawn(len(scripts)), strict=True)):
         performer = _performer(np.random.default_rng(stream), number, len(scripts), height_m, tempo)
         segments += _perform(performer, person_id, scripts[person_id], idle_s)
         performers[person_id] = performer
@@ -136,9 +136,8 @@ def random_script(seed: int, length: int, actions: Sequence[str] = ACTIONS) -> l
     rng = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
     if unknown := set(actions) - set(ACTIONS):
         raise ValueError(f"unknown actions {sorted(unknown)}: the actor knows {', '.join(ACTIONS)}")
-    standing = [
-        action for action in actions if action != "stand_up" and (action != "sit_down" or "stand_up" in actions)
-    ]
+    pair = {"sit_down", "stand_up"}
+    standing = [action for action in actions if action not in pair or (action == "sit_down" and pair <= set(actions))]
     if not standing or (standing == ["sit_down"] and length % 2):
         raise ValueError(f"no script of {length} from {list(actions)}: sit_down and stand_up come in pairs")
     script: list[str] = []
@@ -175,18 +174,19 @@ def _performer(
     rng: np.random.Generator, number: int, people: int, height_m: tuple[float, float], tempo: tuple[float, float]
 ) -> Performer:
     """A random person on their own part of the floor, who faces the camera at azimuth 0 more or less."""
+    body = Body.random(rng, height_m)
     spacing = 1.7
     home = ((number - (people - 1) / 2) * spacing, 0.0)
     radius = rng.uniform(0.9, 1.3) if people == 1 else 0.7
     speed = float(np.exp(rng.uniform(*np.log(tempo))))
     facing = np.pi + np.radians(np.clip(rng.normal(0, 20), -60, 60))
     hand = SIDES[int(rng.random() < 0.85)]
-    return Performer(Body.random(rng, height_m), rng, home, radius, facing, speed, hand)
+    return Performer(body, rng, home, radius * body.leg / Body().leg, facing, speed, hand)
 
 
 def _perform(performer: Performer, person_id: str, script: Sequence[str], idle_s: tuple[float, float]) -> list[Segment]:
     segments = []
-    for action, following in zip(script, (*script[1:], None)):
+    for action, following in zip(script, (*script[1:], None), strict=True):
         performer.following = action
         idle(performer, performer.between(*idle_s))
         performer.following = following
@@ -216,12 +216,7 @@ def _sway(rng: np.random.Generator, stamps: np.ndarray) -> np.ndarray:
     return _waves(rng, stamps, len(CHANNELS), 0.05, 0.5) * size * rng.uniform(0.4, 1.4)
 
 
-_HARD_TO_SEE = {
-    "Elbow": 1.3,
-    "Wrist": 2.0,
-    "Hand": 2.3,
-    "HandTip": 2.8,
-    "Thumb": 2.8,
+_HARD_TO_SEE = {"Elbow": 1.3, "Wrist": 2.0, "Hand": 2.3, "HandTip": 2.8, "Thumb": 2.8} | {
     "Knee": 1.3,
     "Ankle": 1.6,
     "Foot": 2.0,

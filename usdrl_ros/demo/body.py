@@ -1,10 +1,10 @@
 """The actor's body: bone lengths, and joint positions from a pose, for all frames at once.
 
-A pose is one number a channel (`CHANNELS`): joint angles of trunk, head and arms, and where pelvis and feet are. Arms and
-legs are two-bone chains, so the lengths of all bones are constant whatever the pose.
+A pose is one number a channel (`CHANNELS`): joint angles of trunk, head and arms, and where pelvis and feet are. Arms
+and legs are two-bone chains, so the lengths of all bones are constant whatever the pose.
 
-The world has x and z on the floor and y up, in metres, right-handed. A body that stands at yaw 0 looks along +z and has its
-left side at +x. Angles are radians.
+The world has x and z on the floor and y up, in metres, right-handed. A body that stands at yaw 0 looks along +z and has
+its left side at +x. Angles are radians.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ ARM_CHANNELS = (
     "reach",  # from shoulder to wrist, as a part of the arm's length
 )
 FOOT_CHANNELS = (
-    "foot_x",
+    "foot_x",  # of the ankle on the floor, m
     "foot_z",
-    "lift",
+    "lift",  # of the sole over the floor, m
     "foot_yaw",
-    "foot_pitch",
-)  # ankle on the floor, m; height of the sole, m; heel up
+    "foot_pitch",  # the heel up
+)
 CHANNELS = (*TRUNK_CHANNELS, *(f"{side}_{name}" for side in SIDES for name in (*ARM_CHANNELS, *FOOT_CHANNELS)))
 INDEX = {name: index for index, name in enumerate(CHANNELS)}
 
@@ -53,9 +53,8 @@ POINTS = (
 )
 _POINT = {name: index for index, name in enumerate(POINTS)}
 _KINECT_V1 = ("V1HipCenter", "V1Spine", "SpineShoulder", *POINTS[3:20])
-_COCO = ("Nose", "EyeLeft", "EyeRight", "EarLeft", "EarRight") + tuple(
-    f"{joint}{side}" for joint in ("Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle") for side in ("Left", "Right")
-)
+_COCO_LIMBS = ("Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle")
+_COCO = (*POINTS[27:32], *(f"{joint}{side}" for joint in _COCO_LIMBS for side in ("Left", "Right")))
 LAYOUTS = {
     "ntu_25": np.arange(25),
     "kinect_v1_20": np.array([_POINT[name] for name in _KINECT_V1]),
@@ -112,14 +111,14 @@ class Body:
     neck: float = 0.075
     head: float = 0.145
     shoulder_width: float = 0.34
-    shoulder_drop: float = 0.07
-    upper_arm: float = 0.265
-    forearm: float = 0.24
+    shoulder_drop: float = 0.095
+    upper_arm: float = 0.275
+    forearm: float = 0.25
     hand: float = 0.08
     hip_width: float = 0.155
     hip_drop: float = 0.02
-    thigh: float = 0.43
-    shank: float = 0.375
+    thigh: float = 0.45
+    shank: float = 0.385
     ankle_height: float = 0.08
     foot: float = 0.10
 
@@ -163,13 +162,13 @@ class Body:
         chest = pelvis @ turn_y(channel["twist"]) @ turn_z(-channel["bend"]) @ turn_x(channel["bow"])
         middle = base + middle_turn[..., 1] * self.lower_spine
         top = middle + chest[..., 1] * self.upper_spine
-        neck = top + chest @ np.array([0.0, self.neck, 0.1 * self.neck])
+        neck = top + chest @ np.array([0.0, self.neck, 0.0])
         head = chest @ turn_y(channel["look"]) @ turn_x(channel["nod"])
         return Trunk(base, pelvis, middle, top, chest, neck, head)
 
     def shoulder(self, side: str) -> np.ndarray:
         """Shoulder in the chest's frame, from SpineShoulder, (3,) m."""
-        return np.array([_sign(side) * self.shoulder_width / 2, -self.shoulder_drop, 0.0])
+        return np.array([_sign(side) * self.shoulder_width / 2, -self.shoulder_drop, -0.25 * self.shoulder_drop])
 
     def points(self, poses: np.ndarray) -> np.ndarray:
         """All `POINTS` in the world, (T, 32, 3) m, for poses (T, len(CHANNELS))."""
@@ -179,22 +178,19 @@ class Body:
         points[:, _POINT["SpineMid"]] = trunk.middle
         points[:, _POINT["SpineShoulder"]] = trunk.top
         points[:, _POINT["Neck"]] = trunk.neck
-        points[:, _POINT["Head"]] = (
-            trunk.neck + trunk.head @ np.array([0.0, 0.98, 0.2]) / np.hypot(0.98, 0.2) * self.head
-        )
+        points[:, _POINT["Head"]] = trunk.neck + trunk.head[..., 1] * self.head
         # Kinect v1 has its hip centre above the hips, and its spine close above that.
-        points[:, _POINT["V1HipCenter"]] = trunk.base + trunk.pelvis[..., 1] * (0.28 * self.lower_spine)
-        points[:, _POINT["V1Spine"]] = points[:, _POINT["V1HipCenter"]] + trunk.pelvis[..., 1] * (
-            0.28 * self.lower_spine
-        )
-        for name, right, up, forward in (
+        step = trunk.pelvis[..., 1] * (0.28 * self.lower_spine)
+        points[:, _POINT["V1HipCenter"]] = trunk.base + step
+        points[:, _POINT["V1Spine"]] = trunk.base + 2 * step
+        for name, left, up, forward in (
             ("Nose", 0.0, -0.1, 0.7),
-            ("EyeLeft", -0.22, 0.15, 0.6),
-            ("EyeRight", 0.22, 0.15, 0.6),
-            ("EarLeft", -0.5, 0.05, 0.05),
-            ("EarRight", 0.5, 0.05, 0.05),
+            ("EyeLeft", 0.22, 0.15, 0.6),
+            ("EyeRight", -0.22, 0.15, 0.6),
+            ("EarLeft", 0.5, 0.05, 0.05),
+            ("EarRight", -0.5, 0.05, 0.05),
         ):
-            offset = trunk.head @ (np.array([-right, up, forward]) * self.head)
+            offset = trunk.head @ (np.array([left, up, forward]) * self.head)
             points[:, _POINT[name]] = points[:, _POINT["Head"]] + offset
         for side in SIDES:
             self._add_arm(points, poses, trunk, side)
@@ -203,18 +199,15 @@ class Body:
 
     def _add_arm(self, points: np.ndarray, poses: np.ndarray, trunk: Trunk, side: str) -> None:
         raised, out, spread, swivel, reach = (poses[..., INDEX[f"{side}_{name}"]] for name in ARM_CHANNELS)
-        # In a frame whose x points outward: the line to the wrist, where the elbow goes at swivel 0, and outward of both.
+        # In a frame whose x points outward: the line to the wrist, where the elbow goes at swivel 0, and at 90 degrees.
         zero = np.zeros_like(raised)
         line = np.stack([np.sin(raised) * np.sin(out), -np.cos(raised), np.sin(raised) * np.cos(out)], axis=-1)
         back = np.stack([-np.cos(raised) * np.sin(out), -np.sin(raised), -np.cos(raised) * np.cos(out)], axis=-1)
         aside = np.stack([np.cos(out), zero, -np.sin(out)], axis=-1)
         elbow = np.cos(swivel)[..., None] * back + np.sin(swivel)[..., None] * aside
         mirror = np.array([_sign(side), 1.0, 1.0])
-        spread_turn = turn_z(spread)
-        line, elbow = (
-            np.matmul(trunk.chest, (np.matmul(spread_turn, vector[..., None])[..., 0] * mirror)[..., None])[..., 0]
-            for vector in (line, elbow)
-        )
+        to_world = trunk.chest @ (mirror[:, None] * turn_z(spread))
+        line, elbow = (to_world @ line[..., None])[..., 0], (to_world @ elbow[..., None])[..., 0]
         shoulder = trunk.top + trunk.chest @ self.shoulder(side)
         distance = np.clip(reach, 0.15, 0.999) * self.arm
         elbow_at = _bend(shoulder, line, elbow, distance, self.upper_arm, self.forearm)
@@ -239,13 +232,13 @@ class Body:
 
     def _pelvis_height(self, poses: np.ndarray, pelvis: np.ndarray) -> np.ndarray:
         """The wanted height of the pelvis, lowered smoothly to where both feet can be reached."""
-        softness = 0.004
+        softness = 0.002
         heights = [self.standing - poses[..., INDEX["drop"]] * self.leg]
         for side in SIDES:
             hip, ankle = self._hip(pelvis, side), self._ankle(poses, side)
             away_x = poses[..., INDEX["x"]] + hip[..., 0] - ankle[..., 0]
             away_z = poses[..., INDEX["z"]] + hip[..., 2] - ankle[..., 2]
-            below = np.sqrt(np.maximum((0.998 * self.leg) ** 2 - away_x**2 - away_z**2, 0.02))
+            below = np.sqrt(np.maximum((0.9985 * self.leg) ** 2 - away_x**2 - away_z**2, 0.02))
             heights.append(ankle[..., 1] + below - hip[..., 1])
         stacked = np.stack(heights)
         lowest = stacked.min(axis=0)
@@ -257,7 +250,7 @@ class Body:
         to_ankle = self._ankle(poses, side) - hip
         distance = np.linalg.norm(to_ankle, axis=-1)
         line = to_ankle / distance[..., None]
-        distance = np.clip(distance, 1.02 * abs(self.thigh - self.shank) + 0.05, 0.999 * self.leg)
+        distance = np.clip(distance, 1.02 * abs(self.thigh - self.shank) + 0.05, 0.9995 * self.leg)
         knee_yaw = yaw + 0.1 * _sign(side)
         forward = np.stack([np.sin(knee_yaw), np.full_like(yaw, 0.15), np.cos(knee_yaw)], axis=-1)
         forward -= line * (line * forward).sum(axis=-1, keepdims=True)

@@ -1,14 +1,14 @@
 """The motions of the actor: one function an action, and what people do in between.
 
-Each function of `MOTIONS` lets a `Performer` do the action from where they are and returns when it was on, in seconds. The
-limits follow the labels of UTKinect, so that the actor and real recordings mean the same by a name:
+Each function of `MOTIONS` lets a `Performer` do the action from where they are and returns when it was on, in seconds.
+The limits follow the labels of UTKinect, so that the actor and real recordings mean the same by a name:
 
 - walk and carry: from the first lift of a foot to the last landing
 - sit_down and stand_up: the transition, with the look back and the settling
 - pick_up: from the first step or bend to upright again
-- wave: from the arms leaving rest to half-way down; clap: from leaving rest until the arms begin to go down
-- throw, push, pull: the throw itself, from the hand raised (or the arm stretched) until it has followed through. Bringing the
-  hand up for it, and lowering it, is background, as it is there.
+- wave, clap: from half-way up to the first pose until the arms begin to go down
+- throw, push, pull: the throw itself, from the hand raised (or the arm stretched) until it has followed through.
+  Bringing the hand up for it, and lowering it, is background, as it is there.
 
 Durations at tempo 1, amplitudes and hand places are those of UTKinect's training people.
 """
@@ -26,9 +26,8 @@ Limits = tuple[float, float]
 
 
 def walk(actor: Performer) -> Limits:
-    limits = _walk(
-        actor, legs=1 + int(actor.chance(0.15)), stride=actor.between(0.4, 0.65), arm_swing=actor.between(10, 30)
-    )
+    legs, stride, arm_swing = 1 + int(actor.chance(0.15)), actor.between(0.4, 0.65), actor.between(10, 30)
+    limits = _walk(actor, legs, stride, arm_swing)
     actor.move(actor.seconds(0.4, 0.7), **actor.at_ease())
     return limits
 
@@ -47,10 +46,11 @@ def sit_down(actor: Performer) -> Limits:
     if actor.chance(0.7):
         look = between(30, 70) * (1 if actor.chance(0.5) else -1)
         actor.move(actor.seconds(0.6, 1.2), **actor.trunk(look=look, twist=look / 4, nod=between(0, 15), bow=8))
-    down, settle = actor.seconds(1.2, 2.0), actor.seconds(0.9, 1.8)
-    seat = (body.standing - body.shank - body.ankle_height - between(0.02, 0.12) * body.leg / 0.8) / body.leg
-    seat_x, seat_z = actor.ahead(-between(0.75, 0.95) * body.thigh)
-    back = actor.trunk(lean=between(-8, 4), bow=between(-2, 8), look=0, nod=0, twist=0, side=0, bend=0)
+    down, settle = actor.seconds(1.1, 1.8), actor.seconds(1.1, 2.1)
+    above = between(0.05, 0.42) * body.thigh  # the hips over the knees
+    seat = (body.thigh - above) / body.leg
+    seat_x, seat_z = actor.ahead(-between(0.9, 1.0) * float(np.sqrt(body.thigh**2 - above**2)))
+    back = actor.trunk(lean=between(-10, 2), bow=between(-2, 8), look=0, nod=0, twist=0, side=0, bend=0)
     seated = back | {"x": seat_x, "z": seat_z, "drop": seat}
     actor.seated_rest = _hands_on_thighs(actor, seated) if actor.chance(0.7) else dict(actor.rest)
     bowed = actor.trunk(lean=between(12, 32), bow=between(6, 24), nod=-between(0, 20), look=0, twist=0)
@@ -67,7 +67,7 @@ def stand_up(actor: Performer) -> Limits:
     between = actor.between
     start = actor.clock
     bow, rise, settle = actor.seconds(0.6, 1.3), actor.seconds(1.0, 1.6), actor.seconds(0.3, 1.0)
-    bowed = actor.trunk(lean=between(15, 35), bow=between(8, 24), nod=-between(0, 20), look=0, twist=0)
+    bowed = actor.trunk(lean=between(8, 26), bow=between(5, 20), nod=-between(0, 20), look=0, twist=0)
     pitch = np.degrees(bowed["lean"] + bowed["bow"])
     arms = {}
     for side in SIDES:
@@ -90,11 +90,11 @@ def pick_up(actor: Performer) -> Limits:
         actor.step([(x + step * np.sin(yaw), z + step * np.cos(yaw), yaw)], actor.seconds(0.6, 0.9), arm_swing=8)
     x, z = actor.ahead(-between(0.08, 0.2) * body.leg)
     squat = between(0, 1)  # 0: bends over, 1: squats
-    low = actor.trunk(lean=between(24, 42) - 14 * squat, bow=between(22, 40) - 12 * squat, nod=between(-15, 10))
+    low = actor.trunk(lean=between(16, 36) - 10 * squat, bow=between(14, 32) - 10 * squat, nod=between(-15, 10))
     low |= {"x": float(x), "z": float(z), "drop": between(0.4, 0.5) + 0.18 * squat}
     both = actor.chance(0.6)
     sides = SIDES if both else (actor.hand,)
-    spot, height = actor.ahead(between(0.25, 0.4) * body.leg), between(0.1, 0.3) * body.leg
+    spot, height = actor.ahead(between(0.25, 0.4) * body.leg), between(0.1, 0.36) * body.leg
     aside = between(0.08, 0.16) if both else between(-0.05, 0.15)
     for _ in range(12):
         arms = actor.arms_to_world(sides, spot, height, aside * body.leg, low, swivel=between(0, 35))
@@ -131,20 +131,19 @@ def throw(actor: Performer) -> Limits:
     actor.move(actor.seconds(0.6, 1.1), **actor.at_ease((_other(side),)), **ready)
     actor.holding = False
     start = actor.clock
-    twist = between(0, 25) * sign
-    wind_up = actor.arm(side, between(110, 132), between(70, 105), 0, between(10, 40), between(0.5, 0.65))
+    twist = between(0, 18) * sign
+    wind_up = actor.arm(side, between(105, 130), between(40, 95), 0, between(10, 40), between(0.5, 0.65))
     actor.move(actor.seconds(0.3, 0.7), **wind_up, **actor.trunk(twist=twist, lean=-between(0, 6), bow=-4, look=-twist))
     forward = actor.seconds(0.35, 0.6)
     over = actor.arm(side, between(118, 150), between(10, 35), 0, between(5, 30), between(0.75, 0.9))
     actor.move(0.5 * forward, **over)
-    release = actor.arm(side, between(75, 95), between(-15, 8), 0, between(0, 25), between(0.92, 0.98))
+    release = actor.arm(side, between(75, 98), between(-8, 25), 0, between(0, 25), between(0.92, 0.98))
     actor.move(0.5 * forward, **release)
     bowed = actor.trunk(twist=-0.8 * twist, lean=between(0, 6), bow=between(0, 12), look=0.6 * twist)
     actor.timeline.move(start, actor.clock + 0.3 * forward, **bowed)
     if actor.chance(0.6):
-        actor.move(
-            actor.seconds(0.3, 0.6), **actor.arm(side, between(20, 50), between(-25, 0), 0, 15, between(0.88, 0.97))
-        )
+        low = actor.arm(side, between(20, 50), between(-12, 25), 0, 15, between(0.88, 0.97))
+        actor.move(actor.seconds(0.3, 0.6), **low)
     actor.wait(actor.seconds(0.1, 0.7))
     end = actor.clock
     actor.move(actor.seconds(0.6, 1.1), **actor.at_ease())
@@ -157,7 +156,7 @@ def push(actor: Performer) -> Limits:
     actor.move(actor.seconds(0.5, 1.0), **_at_chest(actor, sides))
     start = actor.clock
     actor.wait(actor.seconds(0.0, 0.6))
-    actor.move(actor.seconds(0.6, 1.1), **_stretched_arms(actor, sides), **_leaned(actor, sides, between(2, 9), 10))
+    actor.move(actor.seconds(0.6, 1.1), **_stretched_arms(actor, sides), **_leaned(actor, sides, between(2, 9), 30))
     actor.wait(actor.seconds(0.1, 0.6))
     end = actor.clock
     if actor.following == "pull" and actor.chance(0.6):
@@ -172,12 +171,12 @@ def pull(actor: Performer) -> Limits:
     sides = actor.stretched
     if not sides:
         sides = SIDES if actor.chance(0.25) else (actor.hand,)
-        actor.move(actor.seconds(0.6, 1.2), **_stretched_arms(actor, sides), **_leaned(actor, sides, between(0, 6), 6))
+        actor.move(actor.seconds(0.6, 1.2), **_stretched_arms(actor, sides), **_leaned(actor, sides, between(0, 6), 20))
         actor.wait(actor.seconds(0.1, 0.5))
     actor.stretched = ()
     start = actor.clock
     actor.wait(actor.seconds(0.05, 0.5))
-    actor.move(actor.seconds(0.7, 1.4), **_at_chest(actor, sides), **_leaned(actor, sides, -between(1, 7), -10))
+    actor.move(actor.seconds(0.7, 1.4), **_at_chest(actor, sides), **_leaned(actor, sides, -between(1, 7), -25))
     actor.wait(actor.seconds(0.2, 0.8))
     end = actor.clock
     actor.move(actor.seconds(0.6, 1.1), **actor.at_ease())
@@ -185,73 +184,73 @@ def pull(actor: Performer) -> Limits:
 
 
 def wave(actor: Performer) -> Limits:
-    start = actor.clock
-    if actor.chance(0.55):
-        _wave_wide(actor)
+    rise, down = actor.seconds(0.6, 1.1), actor.seconds(0.6, 1.1)
+    start = actor.clock + rise / 2
+    if actor.chance(0.65):
+        _wave_wide(actor, rise)
     else:
-        _wave_small(actor, SIDES if actor.chance(0.4) else (actor.hand,))
-    down = actor.seconds(0.6, 1.0)
-    end = actor.clock + down / 2
+        _wave_small(actor, SIDES if actor.chance(0.4) else (actor.hand,), rise)
+    end = actor.clock + down / 4
     actor.move(down, **actor.at_ease())
     return start, end
 
 
-def _wave_wide(actor: Performer) -> None:
+def _wave_wide(actor: Performer, rise: float) -> None:
     """Both arms from crossed before the face to stretched out to the sides, and back."""
     between = actor.between
     aside, up, ahead = between(-0.25, 0.15), between(0.45, 0.85), between(0.45, 0.7)
-    out, lowered = between(75, 95), between(65, 110)
+    out, raised = between(75, 98), between(65, 115)
     half = actor.seconds(0.7, 1.3)
     pause = between(0.0, 0.3) * half
-    begin_inside = actor.chance(0.6)
-    for k in range(2 * int(actor.rng.integers(2, 4)) + 1):
+    first_inside, last_inside = actor.chance(0.5), actor.chance(0.3)
+    for k in range(first_inside, 2 * int(actor.rng.integers(2, 4)) + 1 + last_inside):
         arms: dict[str, float] = {}
         for side in SIDES:
-            if (k % 2 == 0) == begin_inside:
+            if k % 2:
                 place = (aside + between(-0.05, 0.05), up + between(-0.08, 0.08), ahead + between(-0.05, 0.05))
                 arms |= actor.arm_to(side, *place, swivel=between(45, 65))
             else:
-                arms |= actor.arm(
-                    side, lowered + between(-8, 8), out + between(-6, 6), 0, between(-10, 10), between(0.88, 0.97)
-                )
-        actor.move(half * between(0.9, 1.1), **arms)
+                angles = (raised + between(-8, 8), out + between(-6, 6), 0, between(-10, 10))
+                arms |= actor.arm(side, *angles, between(0.88, 0.97))
+        actor.move(rise if k == first_inside else half * between(0.9, 1.1), **arms)
         if pause > 0.05:
             actor.wait(pause)
 
 
-def _wave_small(actor: Performer, sides: tuple[str, ...]) -> None:
+def _wave_small(actor: Performer, sides: tuple[str, ...], rise: float) -> None:
     """The hands, raised, swing from side to side; two hands together or against each other."""
     between = actor.between
     inside, outside, up, ahead = between(0.25, 0.45), between(0.75, 1.05), between(0.25, 0.75), between(0.2, 0.5)
     together = actor.chance(0.5)
     half = actor.seconds(0.3, 0.6)
     for k in range(2 * int(actor.rng.integers(3, 7)) + 1):
-        arms = {}
+        arms: dict[str, float] = {}
         for side in sides:
             inward = (k + (together and side == "left")) % 2 == 0
             aside = (inside if inward else outside) + between(-0.04, 0.04)
             height = up + (0.08 if inward else 0.0) + between(-0.04, 0.04)
             arms |= actor.arm_to(side, aside, height, ahead, swivel=between(20, 30))
-        actor.move(half * between(0.9, 1.1) if k else actor.seconds(0.6, 1.0), **arms)
+        actor.move(half * between(0.9, 1.1) if k else rise, **arms)
 
 
 def clap(actor: Performer) -> Limits:
     between = actor.between
-    start = actor.clock
-    up, ahead = between(-0.55, -0.3), between(0.5, 0.65)
-    if actor.chance(0.15):
-        up = between(-0.15, 0.15)
-    opening, half = between(0.25, 0.6), actor.seconds(0.28, 0.6)
-    half *= 0.6 + opening  # the wider the slower
+    rise = actor.seconds(0.6, 1.0)
+    start = actor.clock + rise / 2
+    high = actor.chance(0.15)
+    up, ahead = between(-0.15, 0.15) if high else between(-0.68, -0.4), between(0.45, 0.65)
+    opening = between(0.3, 0.8)
+    half = actor.seconds(0.25, 0.45) * (0.6 + opening)  # the wider the slower
     shift = between(-0.05, 0.05)
     for k in range(2 * int(actor.rng.integers(3, 7))):
-        arms = {}
-        aside = opening * between(0.85, 1.15) if k % 2 == 0 else between(0.03, 0.1)
-        height, distance = up + between(-0.02, 0.02), ahead * (1.0 - 0.15 * (k % 2 == 0))
+        arms: dict[str, float] = {}
+        opened = k % 2 == 0
+        aside = opening * between(0.85, 1.15) if opened else between(0.03, 0.1)
+        height, distance = up + between(-0.02, 0.02), ahead * (1.0 - 0.15 * opened)
         for side in SIDES:
             own = shift if side == "left" else -shift
-            arms |= actor.arm_to(side, aside + own, height, distance, swivel=between(22, 30))
-        actor.move(half * between(0.92, 1.08) if k else actor.seconds(0.5, 0.9), **arms)
+            arms |= actor.arm_to(side, aside + own + 0.25 * (k == 0), height, distance, swivel=between(22, 30))
+        actor.move(half * between(0.92, 1.08) if k else rise, **arms)
     actor.wait(actor.seconds(0.0, 0.3))
     end = actor.clock
     actor.wait(actor.seconds(0.0, 0.5))
@@ -277,17 +276,17 @@ MOTIONS: dict[str, Callable[[Performer], Limits]] = {
 
 
 def _walk(actor: Performer, legs: int, stride: float, arm_swing: float) -> Limits:
-    """Walk over the person's floor, in so many straight legs; half the time the person has turned that way before."""
+    """Walk over the person's floor, in so many straight legs; most often the person has turned that way before."""
     step_seconds = actor.seconds(0.6, 0.95)
     here, waypoints = actor.ahead(0.0), []
     for _ in range(legs):
         # From here across the middle of the floor.
         away = here - np.array(actor.home)
         across = np.arctan2(-away[0], -away[1]) + np.radians(actor.rng.normal(0, 20))
-        length = max(actor.between(0.5, 1.0) * actor.radius + np.hypot(*away), 1.2)
+        length = max(actor.between(0.3, 0.9) * actor.radius + np.hypot(*away), 1.2)
         here = here + length * np.array([np.sin(across), np.cos(across)])
         waypoints.append(here)
-    if actor.chance(0.5):
+    if actor.chance(0.7):
         x, z, _ = actor.stance
         actor.turn_to(float(np.arctan2(waypoints[0][0] - x, waypoints[0][1] - z)), 0.8 * step_seconds)
         actor.wait(actor.seconds(0.1, 0.6))
@@ -305,7 +304,7 @@ def _arms_at_ease(actor: Performer) -> dict[str, float]:
 def _holding_arms(actor: Performer) -> dict[str, float]:
     """Both hands before the body, as around a box; the actor holds it from now on."""
     actor.holding = True
-    aside, up, ahead = actor.between(0.08, 0.35), actor.between(-0.85, -0.5), actor.between(0.4, 0.65)
+    aside, up, ahead = actor.between(0.08, 0.35), actor.between(-0.95, -0.6), actor.between(0.3, 0.58)
     arms: dict[str, float] = {}
     for side in SIDES:
         arms |= actor.arm_to(side, aside, up + actor.between(-0.05, 0.05), ahead, swivel=actor.between(10, 35))
@@ -327,7 +326,7 @@ def put_down(actor: Performer) -> None:
 
 def _at_chest(actor: Performer, sides: tuple[str, ...]) -> dict[str, float]:
     """The hands drawn back before the shoulders."""
-    aside, up, ahead = actor.between(0.3, 0.45), actor.between(-0.35, -0.1), actor.between(0.15, 0.32)
+    aside, up, ahead = actor.between(0.3, 0.5), actor.between(-0.45, -0.1), actor.between(0.1, 0.32)
     arms: dict[str, float] = {}
     for side in sides:
         arms |= actor.arm_to(side, aside, up, ahead, swivel=actor.between(0, 30))

@@ -1,4 +1,4 @@
-"""The actor in time: key poses a channel, joined smoothly, and the skills that the motions share: reaching and stepping."""
+"""The actor in time: keys a channel, joined smoothly, and the skills that the motions share: reaching and stepping."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Timeline:
 
 
 def _monotone_cubic(at: np.ndarray, times: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Fritsch-Carlson interpolation (SIAM J. Numer. Anal. 17, 1980): at rest at turning points, never beyond the keys."""
+    """Interpolation (T,) at rest at turning points and never beyond the keys (Fritsch and Butland, SIAM JSSC 5, 1984)."""
     if len(times) == 1:
         return np.full(len(at), values[0])
     width = np.diff(times)
@@ -95,21 +95,14 @@ class Performer:
         between = self.between
         self.stance_width = self.body.hip_width * between(1.0, 1.7)
         self.toes_out = np.radians(between(2, 15))
-        self.straight = {
-            "drop": between(0.0, 0.006),
-            "lean": np.radians(between(-3, 2)),
-            "bow": np.radians(between(-2, 6)),
-        }
-        self.straight |= {"side": 0.0, "bend": 0.0, "twist": 0.0}
-        self.gaze = {"look": 0.0, "nod": np.radians(between(-5, 8))}
+        lean, bow, nod = np.radians([between(-3, 2), between(-2, 6), between(-5, 8)])
+        self.straight = {"drop": between(0.0, 0.003), "lean": lean, "bow": bow, "side": 0.0, "bend": 0.0, "twist": 0.0}
+        self.gaze = {"look": 0.0, "nod": nod}
         hanging = [between(0, 10), between(-5, 10), between(5, 13), between(0, 35), between(0.94, 0.985)]
         self.rest = {}
         for side in SIDES:
             self.rest |= self.arm(side, *(value * between(0.97, 1.03) for value in hanging[:-1]), hanging[-1])
-        start = {
-            "x": self.home[0] + between(-0.4, 0.4) * self.radius,
-            "z": self.home[1] + between(-0.4, 0.4) * self.radius,
-        }
+        start = {axis: self.home[k] + between(-0.4, 0.4) * self.radius for k, axis in enumerate("xz")}
         start["yaw"] = self.facing + np.radians(self.rng.normal(0, 12))
         for side in SIDES:
             start |= self._foot(side, (start["x"], start["z"], start["yaw"]))
@@ -156,7 +149,7 @@ class Performer:
     def arm(self, side: str, raised: float, out: float, spread: float, swivel: float, reach: float) -> dict[str, float]:
         """Channels of an arm; degrees, and reach as a part of the arm's length."""
         values = (*np.radians([raised, out, spread, swivel]), reach)
-        return {f"{side}_{name}": float(value) for name, value in zip(ARM_CHANNELS, values)}
+        return {f"{side}_{name}": float(value) for name, value in zip(ARM_CHANNELS, values, strict=True)}
 
     def arm_to(self, side: str, aside: float, up: float, forward: float, swivel: float = 30.0) -> dict[str, float]:
         """Channels of an arm whose wrist is at this place before the chest, in arm's lengths from SpineShoulder.
@@ -236,7 +229,7 @@ class Performer:
     def walk_by(
         self, waypoints: Sequence[np.ndarray], stride: float, step_seconds: float, arm_swing: float
     ) -> tuple[float, float]:
-        """Walk by the waypoints (x, z) and turn on the way; returns the times of the first lift and the last landing."""
+        """Walk by the waypoints (x, z), turning on the way: the times of the first lift and the last landing."""
         x, z, yaw = self.stance
         stances = []
         for waypoint in waypoints:
@@ -268,36 +261,26 @@ class Performer:
             other = SIDES[1 - SIDES.index(side)]
             lift, landing = self.clock, self.clock + 0.82 * step_seconds
             foot = self._foot(side, stance)
-            length = np.hypot(
-                foot[f"{side}_foot_x"] - self.last(f"{side}_foot_x"),
-                foot[f"{side}_foot_z"] - self.last(f"{side}_foot_z"),
-            )
-            pitch = min(float(length) / self.body.leg, 0.8)
+            length = np.hypot(*(foot[f"{side}_{name}"] - self.last(f"{side}_{name}") for name in ("foot_x", "foot_z")))
+            size = min(float(length) / self.body.leg, 0.8)
             self.timeline.move(lift, landing, **foot)
             middle = lift + 0.45 * (landing - lift)
-            self.timeline.move(lift, middle, **{f"{side}_lift": (0.03 + 0.05 * pitch) * self.body.leg})
+            self.timeline.move(lift, middle, **{f"{side}_lift": (0.03 + 0.05 * size) * self.body.leg})
             self.timeline.move(middle, landing, **{f"{side}_lift": 0.0})
-            self.timeline.move(
-                lift - 0.2 * step_seconds if lift > start else lift,
-                lift + 0.2 * step_seconds,
-                **{f"{side}_foot_pitch": 0.9 * pitch},
-            )
-            self.timeline.move(self.clock, landing - 0.03 * step_seconds, **{f"{side}_foot_pitch": -0.25 * pitch})
-            self.timeline.move(self.clock, landing + 0.1 * step_seconds, **{f"{side}_foot_pitch": 0.0})
+            heel_off = lift - (0.2 * step_seconds if lift > start else 0.0)
+            for begin, end, pitch in ((heel_off, lift + 0.2 * step_seconds, 0.9), (lift, landing, -0.25)):
+                self.timeline.move(begin, end, **{f"{side}_foot_pitch": pitch * size})
+            self.timeline.move(landing, landing + 0.1 * step_seconds, **{f"{side}_foot_pitch": 0.0})
             x, z, yaw = self.stance
             self.timeline.move(pelvis_start, landing, x=x, z=z, yaw=yaw)
             if arm_swing:
-                swing = np.radians(arm_swing) * min(pitch * 1.5, 1.0)
-                arms = {
-                    f"{side}_raise": self.rest[f"{side}_raise"] - swing,
-                    f"{other}_raise": self.rest[f"{other}_raise"] + 1.1 * swing,
-                }
-                arms |= {
-                    f"{other}_reach": self.rest[f"{other}_reach"] - 0.12 * swing,
-                    f"{side}_reach": self.rest[f"{side}_reach"],
-                }
-                turn = 0.25 * swing * (1.0 if side == "left" else -1.0)
-                self.timeline.move(pelvis_start, landing, **arms, twist=turn, look=-turn)
+                swing = np.radians(arm_swing) * min(1.5 * size, 1.0)
+                for arm, forward in ((side, -1.0), (other, 1.1)):
+                    raised = self.rest[f"{arm}_raise"] + forward * swing
+                    reach = self.rest[f"{arm}_reach"] - 0.12 * max(forward * swing, 0.0)
+                    self.timeline.move(pelvis_start, landing, **{f"{arm}_raise": raised, f"{arm}_reach": reach})
+                twist = 0.25 * swing * (1.0 if side == "left" else -1.0)
+                self.timeline.move(pelvis_start, landing, twist=twist, look=-twist)
             pelvis_start = landing
             self.clock = lift + step_seconds
             side = other

@@ -6,12 +6,12 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
 from usdrl_ros.evaluation.bags import SKELETONS, TRUTH, BagError
 from usdrl_ros.evaluation.metrics import Summary, summarize
@@ -76,8 +76,8 @@ def _run_bags(engine: Engine, options: argparse.Namespace) -> tuple[list[BagRun]
     """Run each bag; those that cannot be read are told at once and do not stop the others."""
     runs: list[BagRun] = []
     failed: dict[str, str] = {}
-    with ExitStack() as stack:
-        bar = stack.enter_context(Progress(console=Console(stderr=True), transient=True))
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         for path in options.bags:
             task = bar.add_task(escape(Path(path).name))
             try:
@@ -86,7 +86,7 @@ def _run_bags(engine: Engine, options: argparse.Namespace) -> tuple[list[BagRun]
                     engine,
                     skeletons=options.topic,
                     truth=options.truth,
-                    progress=lambda done, total, task=task: bar.update(task, completed=done, total=total),
+                    progress=partial(_advance, bar, task),
                 )
             except BagError as error:
                 failed[path] = str(error)
@@ -95,6 +95,10 @@ def _run_bags(engine: Engine, options: argparse.Namespace) -> tuple[list[BagRun]
                 runs.append(run)
             bar.remove_task(task)
     return runs, failed
+
+
+def _advance(bar: Progress, task: TaskID, done: int, total: int) -> None:
+    bar.update(task, completed=done, total=total)
 
 
 def _summarize(runs: Sequence[BagRun]) -> Summary:

@@ -7,6 +7,7 @@ bag carries. A bag that is damaged is refused with a `BagError` that says how; n
 
 from __future__ import annotations
 
+import heapq
 import shutil
 import tempfile
 from collections import Counter
@@ -160,38 +161,34 @@ def write_recording(
         BagError: The path exists, or the storage is unknown.
     """
     types = bag_message_types()
-    truth = sorted(recording.segments, key=lambda segment: segment.end)
-    written = 0
-    with BagWriter(path, storage=storage) as writer:
 
-        def write_truth_until(seconds: float) -> None:
-            nonlocal written
-            while written < len(truth) and truth[written].end <= seconds:
-                segment = truth[written]
-                end_ns = start_ns + seconds_to_ns(segment.end)
-                message = truth_to_message(
-                    types,
-                    frame_id=frame_id,
-                    event_id=f"truth_{written}",
-                    person_id=segment.person_id,
-                    action=segment.action,
-                    start_ns=start_ns + seconds_to_ns(segment.start),
-                    end_ns=end_ns,
-                )
-                writer.write(TRUTH, end_ns, message)
-                written += 1
-
+    def skeletons() -> Iterator[tuple[int, str, Any]]:
         for index, seconds in enumerate(recording.stamps):
-            write_truth_until(seconds)
             people = [
                 Person(person_id, recording.layout, joints[index])
                 for person_id, joints in recording.joints.items()
                 if not np.isnan(joints[index]).all()
             ]
             stamp_ns = start_ns + seconds_to_ns(seconds)
-            message = skeletons_to_message(types, stamp_ns, frame_id, recording.layout, people)
-            writer.write(SKELETONS, stamp_ns, message)
-        write_truth_until(np.inf)
+            yield stamp_ns, SKELETONS, skeletons_to_message(types, stamp_ns, frame_id, recording.layout, people)
+
+    def truth() -> Iterator[tuple[int, str, Any]]:
+        for number, segment in enumerate(sorted(recording.segments, key=lambda segment: segment.end)):
+            end_ns = start_ns + seconds_to_ns(segment.end)
+            message = truth_to_message(
+                types,
+                frame_id=frame_id,
+                event_id=f"truth_{number}",
+                person_id=segment.person_id,
+                action=segment.action,
+                start_ns=start_ns + seconds_to_ns(segment.start),
+                end_ns=end_ns,
+            )
+            yield end_ns, TRUTH, message
+
+    with BagWriter(path, storage=storage) as writer:
+        for stamp_ns, topic, message in heapq.merge(truth(), skeletons(), key=lambda entry: entry[0]):
+            writer.write(topic, stamp_ns, message)
 
 
 def seconds_to_ns(seconds: float) -> int:
@@ -258,12 +255,14 @@ class _Bag:
             )
         if path.is_file() and path.suffix not in (".mcap", ".db3"):
             raise BagError(f"{path}: not a bag: expected a rosbag2 directory, or a file .mcap or .db3")
-        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-            self._check_whole(file)
         try:
+            for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+                self._check_whole(file)
             self._reader = Reader(path)
             self._reader.open()
-        except Exception as error:
+        except BagError:
+            raise
+        except Exception as error:  # rosbags and its decoders have no common base but Exception
             raise self._unreadable(error) from error
         return self
 
@@ -295,7 +294,7 @@ class _Bag:
                 message = stores[connection.msgtype].deserialize_cdr(data, connection.msgtype)
             except StopIteration:
                 break
-            except Exception as error:
+            except Exception as error:  # as above
                 raise self._unreadable(error, f" after {read.total()} messages") from error
             read[connection.topic] += 1
             yield connection.topic, stamp_ns, message

@@ -49,7 +49,7 @@ def intervals_of_events(recording: str, events: Iterable[Event], origin_ns: int)
     announced: dict[str, float] = {}
     for event in events:
         if event.phase == Phase.STARTED:
-            announced[event.event_id] = (event.stamp_ns - origin_ns) * 1e-9
+            announced[event.event_id] = (event.stamp_ns - origin_ns) / 1e9
         last[event.event_id] = event
     return [_interval(recording, event, origin_ns, announced.get(event_id)) for event_id, event in last.items()]
 
@@ -63,8 +63,8 @@ def _interval(recording: str, event: Event, origin_ns: int, announced: float | N
     return Interval(
         recording=recording,
         action=event.action,
-        start=(event.start_ns - origin_ns) * 1e-9,
-        end=(event.end_ns - origin_ns) * 1e-9,
+        start=(event.start_ns - origin_ns) / 1e9,
+        end=(event.end_ns - origin_ns) / 1e9,
         score=event.confidence,
         person_id=event.person_id,
         announced=announced,

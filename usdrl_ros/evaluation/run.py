@@ -14,7 +14,8 @@ from usdrl_ros.evaluation.metrics import Interval, intervals_of_events, interval
 from usdrl_ros.inference.engine import Engine
 from usdrl_ros.messages import message_to_event
 from usdrl_ros.problems import Problem
-from usdrl_ros.recognizer import Recognizer, Settings
+from usdrl_ros.recognizer import Recognizer
+from usdrl_ros.settings import Settings
 from usdrl_ros.skeleton.sources import read_skeleton_array
 
 SKELETON_TYPE = "usdrl_ros/msg/SkeletonArray"
@@ -82,17 +83,14 @@ def run_bag(
     """
     began = time.perf_counter()
     topics = read_topics(path)
-    if truth is None:
-        truth_topic = TRUTH if TRUTH in topics else None
-    else:
-        truth_topic = truth
-    wanted = {skeletons: SKELETON_TYPE, **({truth_topic: EVENT_TYPE} if truth_topic else {})}
-    for topic, kind in wanted.items():
+    truth_topic = TRUTH if truth is None and TRUTH in topics else truth
+    wanted = [(skeletons, SKELETON_TYPE), *([(truth_topic, EVENT_TYPE)] if truth_topic else [])]
+    for topic, kind in wanted:
         if topic in topics and topics[topic].type != kind:
             raise BagError(f"{path}: topic {topic} has type {topics[topic].type}, expected {kind}")
-    total = sum(topics[topic].count for topic in wanted if topic in topics)
+    total = sum(topics[topic].count for topic, _ in wanted if topic in topics)
 
-    recognizer = Recognizer(engine, settings or Settings())
+    recognizer = Recognizer(engine, settings)
     events: list[Event] = []
     truths: list[Event] = []
     problems: Counter[str] = Counter()
@@ -105,7 +103,7 @@ def run_bag(
             problems[problem.cause] += 1
             first_problems.setdefault(problem.cause, problem)
 
-    for done, (topic, record_ns, message) in enumerate(read_messages(path, list(wanted)), start=1):
+    for done, (topic, record_ns, message) in enumerate(read_messages(path, [topic for topic, _ in wanted]), start=1):
         progress(done, total)
         if topic == truth_topic:
             try:
@@ -139,6 +137,6 @@ def run_bag(
         truth=truths if truth_topic else None,
         problems=problems,
         first_problems=first_problems,
-        bag_s=bag_ns * 1e-9,
+        bag_s=bag_ns / 1e9,
         processing_s=time.perf_counter() - began,
     )
