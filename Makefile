@@ -30,11 +30,11 @@ IN_ENV := source ./env.sh && \
           $(if $(filter humble,$(ROS_DISTRO)),ROS_LOCALHOST_ONLY=1,ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST)
 
 # setuptools 80 removed commands that ament_cmake_python calls.
-COLCON := colcon-core colcon-cmake colcon-ros colcon-bash colcon-zsh 'setuptools<80'
+COLCON := colcon-core colcon-cmake colcon-ros colcon-bash colcon-zsh colcon-output 'setuptools<80'
 WHEELS := 'ros-rclpy[fastrtps]' ros-python-cmake-module cmake ninja $(addprefix ros-$(ROS_DISTRO)-, \
             rclpy std-msgs geometry-msgs lifecycle-msgs rosgraph-msgs ament-package ament-cmake ament-cmake-python \
-            ament-cmake-include-directories ament-cmake-ros ament-cmake-ros-core rosidl-core-generators \
-            rosidl-default-generators)
+            ament-cmake-include-directories ament-cmake-ros rosidl-core-generators rosidl-default-generators \
+            $(if $(filter kilted,$(ROS_DISTRO)),ament-cmake-ros-core))
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -93,8 +93,7 @@ build/files: FORCE | $(READY)
 $(BUILT): $(READY) build/files $(wildcard msg/*) CMakeLists.txt package.xml cmake/executable.py.in
 	@source $(VENV)/bin/activate && $(if $(SOURCED),,export AMENT_PREFIX_PATH=$$VIRTUAL_ENV CMAKE_PREFIX_PATH=$$VIRTUAL_ENV &&) \
 	  colcon --log-level error build --merge-install --symlink-install --event-handlers console_direct- \
-	    --cmake-args -DBUILD_TESTING=OFF -DPython3_EXECUTABLE=$$VIRTUAL_ENV/bin/python \
-	  || { tail -n 40 log/latest_build/usdrl_ros/stdout_stderr.log; false; } >&2
+	    --cmake-args -DBUILD_TESTING=OFF -DPython3_EXECUTABLE=$$VIRTUAL_ENV/bin/python
 	@find install -xtype l -delete
 	@touch $@
 

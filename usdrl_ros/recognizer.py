@@ -18,13 +18,16 @@ from usdrl_ros.actions.timeline import Timeline
 from usdrl_ros.inference.engine import Engine, ModelError
 from usdrl_ros.problems import Problem
 from usdrl_ros.settings import Settings
-from usdrl_ros.skeleton.layouts import SPINE_BASE, load_layout
+from usdrl_ros.skeleton.layouts import SPINE_BASE, LayoutError, load_layout
 from usdrl_ros.skeleton.normalize import NORMALIZATION, normalize
 from usdrl_ros.skeleton.person import Person
 from usdrl_ros.skeleton.window import SkeletonWindow, frame_times, resample
 
 MAX_PENDING_STEPS = 5
 """Steps that may wait for the worker; beyond, the oldest is left out: half a second late at most at 10 Hz."""
+
+FARTHEST_M = 1e6
+"""Joints farther away are no positions; numbers far beyond would overflow in the model."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,12 @@ class _Track:
         self.decoder = EventDecoder(actions, decoding)
         self.event_ids: dict[int, str] = {}
 
+    def distance(self, stamp_ns: int) -> float:
+        """How far away the person is at a stamp, metres from the origin of the skeletons' frame."""
+        joints = self.window.newest(stamp_ns)
+        pelvis = joints[SPINE_BASE]
+        return float(np.linalg.norm(pelvis if np.isfinite(pelvis).all() else np.nanmean(joints, 0)))
+
 
 class Recognizer:
     """The way from skeletons to events."""
@@ -93,6 +102,7 @@ class Recognizer:
         self.settings = settings or Settings()
         self.counters: Counter[str] = Counter()
         self._engine = engine
+        self._step_ns = round(1e9 / self.settings.rate_hz)
         self._lock = threading.Lock()
         self._tracks: dict[str, _Track] = {}
         self._gone: list[tuple[_Track, int]] = []  # tracks to end in the next step, and when they were last seen
@@ -113,11 +123,11 @@ class Recognizer:
         """
         problems: list[Problem] = []
         with self._lock:
-            self._advance_clock(stamp_ns, problems)
-            for person in people:
-                self._take(stamp_ns, person, frame_id, problems)
-        self.counters["messages"] += 1
-        self.counters.update(problem.cause for problem in problems)
+            if self._advance_clock(stamp_ns, problems):
+                for person in people:
+                    self._take(stamp_ns, person, frame_id, problems)
+            self.counters["messages"] += 1
+            self.counters.update(problem.cause for problem in problems)
         return problems
 
     def step(self) -> Step | None:
@@ -138,12 +148,16 @@ class Recognizer:
             )
         if tracks:
             self._infer(step, tracks, samples)
-        self.counters["steps"] += 1
-        self.counters.update(problem.cause for problem in step.problems)
+        with self._lock:
+            self.counters["steps"] += 1
+            self.counters.update(problem.cause for problem in step.problems)
         return step
 
     def finish(self) -> list[Event]:
-        """End all that is running, because the input stopped or the bag ended; afterwards all is as new."""
+        """End all that is running, because the input stopped or the bag ended; afterwards all is as new.
+
+        From the thread of `step`, or while none is running. Event ids go on, so that none comes twice.
+        """
         with self._lock:
             self._pending.clear()
             self._newest_ns = None
@@ -156,10 +170,13 @@ class Recognizer:
         with self._lock:
             return {person_id: track.decoder.running for person_id, track in self._tracks.items()}
 
-    def _advance_clock(self, stamp_ns: int, problems: list[Problem]) -> None:
-        """Schedule the step that this stamp makes due; begin anew where the clock jumps back."""
+    def _advance_clock(self, stamp_ns: int, problems: list[Problem]) -> bool:
+        """Schedule the step that this stamp makes due; begin anew where the clock jumps back. False: not to be used."""
         newest_ns = self._newest_ns
         if newest_ns is not None and newest_ns - stamp_ns > self.settings.clock_jump_s * 1e9:
+            if stamp_ns == 0:
+                problems.append(Problem("zero_stamp", "message ignored: its stamp is 0; its publisher must fill header.stamp"))
+                return False
             problems.append(
                 Problem("clock_jump", f"stamps jump back by {(newest_ns - stamp_ns) / 1e9:.3f} s: beginning anew from here")
             )
@@ -169,7 +186,7 @@ class Recognizer:
             newest_ns = None
         if newest_ns is None:
             self._pending.append(stamp_ns)
-        elif int(stamp_ns * self.settings.rate_hz / 1e9) > int(newest_ns * self.settings.rate_hz / 1e9):
+        elif stamp_ns // self._step_ns > newest_ns // self._step_ns:
             self._pending.append(stamp_ns)
         if len(self._pending) > MAX_PENDING_STEPS:
             self._pending.popleft()
@@ -177,12 +194,23 @@ class Recognizer:
                 Problem("step_left_out", "the machine is too slow for this rate: a step was left out; lower rate or max_people")
             )
         self._newest_ns = stamp_ns if newest_ns is None else max(newest_ns, stamp_ns)
+        return True
 
     def _take(self, stamp_ns: int, person: Person, frame_id: str, problems: list[Problem]) -> None:
-        joints, confidence = load_layout(person.layout).to_ntu25(person.joints, person.confidence)
-        joints[confidence < self.settings.min_joint_confidence] = np.nan
-        seen = np.isfinite(joints).all(-1)
         name = f"person '{person.person_id}'"
+        try:
+            joints, confidence = load_layout(person.layout).to_ntu25(person.joints, person.confidence)
+        except ValueError as error:
+            cause = "unknown_layout" if isinstance(error, LayoutError) else "wrong_size"
+            problems.append(Problem(cause, f"{name} ignored at this stamp: {error}"))
+            return
+        joints[confidence < self.settings.min_joint_confidence] = np.nan
+        far = np.abs(joints).max(-1) > FARTHEST_M
+        if far.any():
+            found = f"{far.sum()} joints farther than {FARTHEST_M:g} m count as unseen"
+            problems.append(Problem("far_away", f"{name}: {found}; positions must be in metres"))
+            joints[far] = np.nan
+        seen = np.isfinite(joints).all(-1)
         if not seen.any():
             problems.append(Problem("nothing_seen", f"{name} ignored at this stamp: no joint is seen (all NaN or unsure)"))
             return
@@ -213,9 +241,9 @@ class Recognizer:
         there = [
             track
             for track in self._tracks.values()
-            if track.since_ns <= stamp_ns - self.settings.min_observed_s * 1e9
+            if stamp_ns - track.since_ns >= self.settings.min_observed_s * 1e9 and track.window.first_ns <= stamp_ns
         ]
-        there.sort(key=lambda track: (not track.decoder.running, np.nan_to_num(np.linalg.norm(track.position), nan=np.inf)))
+        there.sort(key=lambda track: (not track.decoder.running, track.distance(stamp_ns)))
         kept = there[: self.settings.max_people]
         return kept, len(there) - len(kept)
 
@@ -234,6 +262,10 @@ class Recognizer:
             pelvis = joints[:, SPINE_BASE]
             if len(seen := pelvis[np.isfinite(pelvis).all(-1)]):
                 track.position = tuple(seen[-1].tolist())
+            if not (np.isfinite(detection[i]).all() and np.isfinite(recognition[i]).all()):
+                name = f"person '{track.person_id}'"
+                step.problems.append(Problem("not_finite", f"{name} left out of this step: the model's output is NaN"))
+                continue
             track.timeline.add(step.stamp_ns, detection[i], track.since_ns)
             step.scores.append(Scores(seen_ns, track.frame_id, track.person_id, detection[i, -1], recognition[i]))
             states = track.decoder.update(track.timeline, seen_ns)

@@ -103,17 +103,18 @@ class EventDecoder:
     @property
     def running(self) -> tuple[str, ...]:
         """The actions that have started and not ended."""
-        return tuple(self._actions[action] for action in self._running)
+        return tuple(self._actions[action] for action in tuple(self._running))  # a copy: `update` may run elsewhere
 
     def update(self, timeline: Timeline, now_ns: int) -> list[ActionState]:
         """Read the timeline after a step; `now_ns` is the stamp of the newest skeleton."""
         cells = timeline.posterior(timeline.first, timeline.stop)[:, 1:]
         told = [self._follow(action, cells[:, action], timeline, now_ns) for action in tuple(self._running)]
-        confirm = max(round(self._settings.confirm_s * 1e9 / timeline.cell_ns), 1)
+        confirm = min(max(round(self._settings.confirm_s * 1e9 / timeline.cell_ns), 1), len(cells))
         newest = cells[-confirm:].mean(0)
-        for action in np.flatnonzero(newest >= self._settings.start_threshold):
-            if int(action) not in self._running:
-                told.append(self._start(int(action), cells[:, action], timeline, now_ns))
+        for action in np.flatnonzero(newest >= self._settings.start_threshold).tolist():
+            own = cells[max(self._free_from[action] - timeline.first, len(cells) - confirm) :, action]
+            if action not in self._running and own.sum() / confirm >= self._settings.start_threshold:
+                told.append(self._start(action, cells[:, action], timeline, now_ns))
         return [state for state in told if state is not None]
 
     def finish(self, timeline: Timeline, now_ns: int) -> list[ActionState]:
@@ -126,10 +127,8 @@ class EventDecoder:
         self._running.clear()
         return ended
 
-    def _start(self, action: int, probability: np.ndarray, timeline: Timeline, now_ns: int) -> ActionState | None:
+    def _start(self, action: int, probability: np.ndarray, timeline: Timeline, now_ns: int) -> ActionState:
         anchor = timeline.stop - 1
-        if anchor < self._free_from[action]:
-            return None
         running = _Running(self._next_number, anchor, anchor, anchor + 1, now_ns)
         self._next_number += 1
         self._running[action] = running
@@ -139,7 +138,7 @@ class EventDecoder:
     def _follow(self, action: int, probability: np.ndarray, timeline: Timeline, now_ns: int) -> ActionState | None:
         running = self._running[action]
         self._measure(action, running, probability, timeline)
-        if (timeline.stop - running.stop) * timeline.cell_ns >= self._settings.patience_s * 1e9:
+        if timeline.stop - running.stop >= self._patience(timeline):
             del self._running[action]
             self._free_from[action] = running.stop
             return self._tell(Phase.ENDED, action, running, probability, timeline, now_ns)
@@ -152,20 +151,26 @@ class EventDecoder:
         """Set start and stop to the stretch around the anchor where the probability stays up."""
         begin = max(timeline.first, self._free_from[action])
         up = begin + np.flatnonzero(probability[begin - timeline.first :] >= self._settings.end_threshold)
-        patience = self._settings.patience_s * 1e9 / timeline.cell_ns
-        stretches = np.split(up, np.flatnonzero(np.diff(up) > patience) + 1)
-        known_start = running.start if running.start < begin else running.anchor  # what history has forgotten, stays
+        patience = self._patience(timeline)
+        stretches = np.split(up, np.flatnonzero(np.diff(up) - 1 >= patience) + 1)
+        # What history has forgotten, stays.
+        known_start = running.start if running.start < begin else running.anchor
+        known_stop = max(running.anchor + 1, min(running.stop, begin))
         for stretch in stretches:
-            if len(stretch) and stretch[0] - patience <= max(running.anchor, begin) <= stretch[-1] + patience:
+            if len(stretch) and stretch[0] - patience <= known_stop - 1 <= stretch[-1] + patience:
                 running.start = min(int(stretch[0]), known_start)
                 running.stop = int(stretch[-1]) + 1
                 return
-        running.start, running.stop = known_start, max(running.anchor + 1, known_start + 1)
+        running.start, running.stop = known_start, known_stop
+
+    def _patience(self, timeline: Timeline) -> float:
+        """Cells that the probability must stay below before an action ends: one at least."""
+        return max(self._settings.patience_s * 1e9 / timeline.cell_ns, 1.0)
 
     def _tell(
         self, phase: Phase, action: int, running: _Running, probability: np.ndarray, timeline: Timeline, now_ns: int
     ) -> ActionState:
-        inside = probability[max(running.start - timeline.first, 0) : running.stop - timeline.first]
+        inside = probability[max(running.start - timeline.first, 0) : max(running.stop - timeline.first, 0)]
         confidence = float(inside.mean()) if len(inside) else 0.0
         end_ns = min(running.stop * timeline.cell_ns, now_ns)
         start_ns = min(running.start * timeline.cell_ns, end_ns)

@@ -40,6 +40,8 @@ class Timeline:
             self._first = newest - self._size + 1
         self._stop = max(self._stop, newest + 1)
         begin = max(oldest, self._first, since_ns // self.cell_ns)
+        if begin > newest:  # older than what is kept
+            return
         frames = slice(self._frames - int(newest - begin + 1), self._frames)
         rows = slice(begin - self._first, newest - self._first + 1)
         self._sum[rows] += self._window_weight[frames, None] * probabilities[frames]

@@ -52,7 +52,7 @@ def sit_down(actor: Performer) -> Limits:
     seat_x, seat_z = actor.ahead(-between(0.9, 1.0) * float(np.sqrt(body.thigh**2 - above**2)))
     back = actor.trunk(lean=between(-10, 2), bow=between(-2, 8), look=0, nod=0, twist=0, side=0, bend=0)
     seated = back | {"x": seat_x, "z": seat_z, "drop": seat}
-    actor.seated_rest = _hands_on_thighs(actor, seated) if actor.chance(0.7) else dict(actor.rest)
+    actor.seated_rest = _hands_on_thighs(actor, seated) if actor.chance(0.7) else actor.rest
     bowed = actor.trunk(lean=between(12, 32), bow=between(6, 24), nod=-between(0, 20), look=0, twist=0)
     arms = {f"{side}_raise": bowed["lean"] + bowed["bow"] + np.radians(between(-40, 35)) for side in SIDES}
     actor.timeline.move(actor.clock, actor.clock + down, x=seat_x, z=seat_z, drop=seat)
@@ -69,7 +69,7 @@ def stand_up(actor: Performer) -> Limits:
     bow, rise, settle = actor.seconds(0.6, 1.3), actor.seconds(1.0, 1.6), actor.seconds(0.3, 1.0)
     bowed = actor.trunk(lean=between(8, 26), bow=between(5, 20), nod=-between(0, 20), look=0, twist=0)
     pitch = np.degrees(bowed["lean"] + bowed["bow"])
-    arms = {}
+    arms: dict[str, float] = {}
     for side in SIDES:
         arms |= actor.arm(side, pitch + between(-40, 30), 0, between(8, 20), between(0, 30), between(0.85, 0.95))
     actor.move(bow, **bowed, **arms)
@@ -88,13 +88,16 @@ def pick_up(actor: Performer) -> Limits:
         x, z, yaw = actor.stance
         step = between(0.2, 0.4) * body.leg
         actor.step([(x + step * np.sin(yaw), z + step * np.cos(yaw), yaw)], actor.seconds(0.6, 0.9), arm_swing=8)
-    x, z = actor.ahead(-between(0.08, 0.2) * body.leg)
     squat = between(0, 1)  # 0: bends over, 1: squats
     low = actor.trunk(lean=between(16, 36) - 10 * squat, bow=between(14, 32) - 10 * squat, nod=between(-15, 10))
-    low |= {"x": float(x), "z": float(z), "drop": between(0.4, 0.5) + 0.18 * squat}
+    drop, shin = between(0.4, 0.5) + 0.15 * squat, np.radians(between(15, 35))
+    # The hips are as far back as leaves the shins at this angle.
+    over_knee = (1 - drop) * body.leg - body.shank * np.cos(shin)
+    x, z = actor.ahead(body.shank * np.sin(shin) - float(np.sqrt(body.thigh**2 - over_knee**2)))
+    low |= {"x": float(x), "z": float(z), "drop": drop}
     both = actor.chance(0.6)
     sides = SIDES if both else (actor.hand,)
-    spot, height = actor.ahead(between(0.25, 0.4) * body.leg), between(0.1, 0.36) * body.leg
+    spot, height = actor.ahead(between(0.1, 0.32) * body.leg), between(0.12, 0.4) * body.leg
     aside = between(0.08, 0.16) if both else between(-0.05, 0.15)
     for _ in range(12):
         arms = actor.arms_to_world(sides, spot, height, aside * body.leg, low, swivel=between(0, 35))

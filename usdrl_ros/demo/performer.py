@@ -45,7 +45,7 @@ class Timeline:
 
 
 def _monotone_cubic(at: np.ndarray, times: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Interpolation (T,) at rest at turning points and never beyond the keys (Fritsch and Butland, SIAM JSSC 5, 1984)."""
+    """Interpolate (T,): at rest at turning points, never beyond the keys (Fritsch and Butland, SIAM JSSC 5, 1984)."""
     if len(times) == 1:
         return np.full(len(at), values[0])
     width = np.diff(times)
@@ -98,10 +98,12 @@ class Performer:
         lean, bow, nod = np.radians([between(-3, 2), between(-2, 6), between(-5, 8)])
         self.straight = {"drop": between(0.0, 0.003), "lean": lean, "bow": bow, "side": 0.0, "bend": 0.0, "twist": 0.0}
         self.gaze = {"look": 0.0, "nod": nod}
-        hanging = [between(0, 10), between(-5, 10), between(5, 13), between(0, 35), between(0.94, 0.985)]
-        self.rest = {}
+        raised, out, spread, swivel = between(0, 10), between(-5, 10), between(5, 13), between(0, 35)
+        reach = between(0.94, 0.985)
+        self.rest: dict[str, float] = {}
         for side in SIDES:
-            self.rest |= self.arm(side, *(value * between(0.97, 1.03) for value in hanging[:-1]), hanging[-1])
+            self.rest |= self.arm(side, raised + between(-2, 2), out, spread + between(-2, 2), swivel, reach)
+        self.seated_rest = self.rest
         start = {axis: self.home[k] + between(-0.4, 0.4) * self.radius for k, axis in enumerate("xz")}
         start["yaw"] = self.facing + np.radians(self.rng.normal(0, 12))
         for side in SIDES:
@@ -231,7 +233,7 @@ class Performer:
     ) -> tuple[float, float]:
         """Walk by the waypoints (x, z), turning on the way: the times of the first lift and the last landing."""
         x, z, yaw = self.stance
-        stances = []
+        stances: list[Stance] = []
         for waypoint in waypoints:
             while (distance := float(np.hypot(waypoint[0] - x, waypoint[1] - z))) > 0.05 and len(stances) < 60:
                 turn = wrapped(np.arctan2(waypoint[0] - x, waypoint[1] - z) - yaw)
@@ -261,8 +263,8 @@ class Performer:
             other = SIDES[1 - SIDES.index(side)]
             lift, landing = self.clock, self.clock + 0.82 * step_seconds
             foot = self._foot(side, stance)
-            length = np.hypot(*(foot[f"{side}_{name}"] - self.last(f"{side}_{name}") for name in ("foot_x", "foot_z")))
-            size = min(float(length) / self.body.leg, 0.8)
+            path = [foot[f"{side}_{name}"] - self.last(f"{side}_{name}") for name in ("foot_x", "foot_z")]
+            size = min(float(np.hypot(path[0], path[1])) / self.body.leg, 0.8)
             self.timeline.move(lift, landing, **foot)
             middle = lift + 0.45 * (landing - lift)
             self.timeline.move(lift, middle, **{f"{side}_lift": (0.03 + 0.05 * size) * self.body.leg})

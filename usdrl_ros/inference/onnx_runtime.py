@@ -43,13 +43,17 @@ class OnnxRuntimeEngine:
     @staticmethod
     def _check(path: Path, kind: str, found: list, expected: dict[str, tuple[int | None, ...]]) -> None:
         shapes = {tensor.name: tuple(tensor.shape) for tensor in found}
+        types = {tensor.name: tensor.type for tensor in found}
         for name, shape in expected.items():
             actual = shapes.get(name)
             if actual is None:
                 raise ModelError(f"model {path} has no {kind} '{name}', only {', '.join(shapes)}")
             fits = len(actual) == len(shape) + 1 and all(e in (None, a) for e, a in zip(shape, actual[1:], strict=True))
             if not fits or isinstance(actual[0], int):
-                raise ModelError(f"model {path}: {kind} '{name}' has shape {actual}, expected (N, {shape}), N dynamic")
+                sizes = ", ".join(str(size or "any") for size in shape)
+                raise ModelError(f"model {path}: {kind} '{name}' has shape {actual}, expected (N, {sizes}), N dynamic")
+            if types[name] != "tensor(float)":
+                raise ModelError(f"model {path}: {kind} '{name}' is {types[name]}, expected tensor(float), float32")
 
     def infer(self, skeletons: np.ndarray) -> Predictions:
         """Run windows (N, 3, 64, 25, 2) float32 in one batch."""

@@ -20,10 +20,10 @@ def normalize(joints: np.ndarray) -> np.ndarray:
     """Centre and turn windows of NTU-25 skeletons.
 
     Args:
-        joints: (..., T, M, 25, 3) metres, any right-handed frame, the main person first; NaN where unseen.
+        joints: (..., T, M, 25, 3) metres, any right-handed frame, the main person first; NaN or infinite where unseen.
 
     Returns:
-        The same shape, NaN replaced by 0 (the main person's SpineMid). Where SpineMid is unseen, the frame is centred on
+        The same shape, the unseen replaced by 0 (the main person's SpineMid). Where SpineMid is unseen, the frame is centred on
         the mean of the main person's seen joints; where the joints of a rotation are unseen in the first frame, the
         first frame that shows them serves; without any, that rotation is left out.
     """
@@ -32,7 +32,7 @@ def normalize(joints: np.ndarray) -> np.ndarray:
     count = np.maximum(seen.sum(-2), 1)
     mean = np.where(seen, main, 0.0).sum(-2) / count
     centre = np.where(seen[..., SPINE_MID, :], main[..., SPINE_MID, :], mean)
-    joints = joints - centre[..., None, None, :]
+    joints = np.where(np.isfinite(joints), joints - centre[..., None, None, :], np.nan)
 
     main = joints[..., 0, :, :]
     up = _first_seen(main[..., SPINE_MID, :] - main[..., SPINE_BASE, :])

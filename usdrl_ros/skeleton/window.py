@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import numpy as np
 
-_CAPACITY = 1024
-"""Most samples a buffer keeps: 60 Hz over 17 s; above that the samples are older than any window needs."""
+_FINEST = 1000
+"""Samples nearer to the one before than this part of the span are left out: a window has 64 frames."""
+_CAPACITY = _FINEST + 2
+"""Most samples a buffer keeps at a time: those of its span and one before it."""
 
 
 class SkeletonWindow:
     """Ring buffer of one person's skeletons, NTU-25 order."""
 
     def __init__(self, span_s: float) -> None:
-        """Keep at least the last `span_s` seconds, as far as `_CAPACITY` samples reach."""
+        """Keep the last `span_s` seconds."""
         self._span_ns = round(span_s * 1e9)
+        self._last_ns = 0
         self._stamps = np.empty(2 * _CAPACITY, np.int64)
         self._joints = np.empty((2 * _CAPACITY, 25, 3), np.float32)
         self._begin = self._end = 0
@@ -32,8 +35,8 @@ class SkeletonWindow:
 
     @property
     def last_ns(self) -> int:
-        """Stamp of the newest sample."""
-        return int(self._stamps[self._end - 1])
+        """Stamp of the newest sample that came, kept or not."""
+        return self._last_ns
 
     def append(self, stamp_ns: int, joints: np.ndarray) -> None:
         """Add joints (25, 3), NaN unseen, of a stamp later than all before.
@@ -43,6 +46,9 @@ class SkeletonWindow:
         """
         if len(self) and stamp_ns <= self.last_ns:
             raise ValueError(f"stamp {stamp_ns} ns is not after the last one, {self.last_ns} ns")
+        self._last_ns = stamp_ns
+        if len(self) and stamp_ns - int(self._stamps[self._end - 1]) < self._span_ns // _FINEST:
+            return
         if self._end == len(self._stamps):  # slide the kept half back to the start
             kept = slice(self._begin, self._end)
             count = len(self)
@@ -54,13 +60,19 @@ class SkeletonWindow:
         self._end += 1
         # One sample before the span stays, so that the span's first frame can be interpolated.
         oldest = np.searchsorted(self._stamps[self._begin : self._end], stamp_ns - self._span_ns, "right") - 1
-        self._begin = max(self._begin + max(int(oldest), 0), self._end - _CAPACITY)
+        self._begin += max(int(oldest), 0)
+
+    def newest(self, stamp_ns: int) -> np.ndarray:
+        """The newest joints (25, 3) not later than a stamp, which must not be before `first_ns`."""
+        return self._joints[self._begin + self._count(stamp_ns) - 1]
 
     def until(self, stamp_ns: int) -> tuple[np.ndarray, np.ndarray]:
         """Copies of the stamps (n,) ns and joints (n, 25, 3) not later than a stamp."""
-        count = int(np.searchsorted(self._stamps[self._begin : self._end], stamp_ns, "right"))
-        kept = slice(self._begin, self._begin + count)
+        kept = slice(self._begin, self._begin + self._count(stamp_ns))
         return self._stamps[kept].copy(), self._joints[kept].copy()
+
+    def _count(self, stamp_ns: int) -> int:
+        return int(np.searchsorted(self._stamps[self._begin : self._end], stamp_ns, "right"))
 
 
 def frame_times(end_s: float, window_s: float, frames: int) -> np.ndarray:

@@ -1,0 +1,194 @@
+"""See it work: an acted scene, or a bag of yours, played through the live nodes over DDS.
+
+Writes to the output directory: timeline.png (truth above, events below, for each person), `published` (the bag of all
+that was on the topics) and, without --bag, `scene` (the bag that was acted).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.live import Live
+
+from usdrl_ros.demo.actor import play, random_script
+from usdrl_ros.demo.screen import live_screen, result_table
+from usdrl_ros.evaluation.bags import SKELETONS, TRUTH, BagError, BagWriter, read_topics, write_recording
+from usdrl_ros.evaluation.metrics import compare, intervals_of_events, intervals_of_truth
+from usdrl_ros.evaluation.report import save_timeline
+from usdrl_ros.inference.engine import ModelError, default_model, load_engine
+
+if TYPE_CHECKING:
+    from usdrl_ros.nodes.observer import Observer
+
+SEED = 7
+"""Of the demo's scene. Training uses seeds from 100,000 on."""
+_SETTLE_S = 3.0  # wall seconds after the last skeletons for what runs to end
+
+
+class DemoError(Exception):
+    """The demo cannot go on; the message is one line."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the demo; returns the exit code."""
+    options = _parse(arguments)
+    console = Console()
+    try:
+        _demo(options, console)
+    except (DemoError, BagError, ModelError) as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m usdrl_ros.demo", description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--bag", type=Path, help="play this bag instead of an acted scene")
+    parser.add_argument("--model", type=Path, default=default_model(), help="an .onnx file; default: the shipped one")
+    parser.add_argument("--rate", type=float, default=1.0, help="times real time; default: %(default)s")
+    parser.add_argument("--people", type=int, default=2, help="people in the acted scene; default: %(default)s")
+    parser.add_argument("--actions", type=int, default=7, help="actions of each; default: %(default)s")
+    parser.add_argument("--seed", type=int, default=SEED, help="of the acted scene; default: %(default)s")
+    parser.add_argument("--output", type=Path, default=Path("demo_out"), help="directory; default: %(default)s")
+    options = parser.parse_args(arguments)
+    for name, low, high in (("rate", 0.05, 20.0), ("people", 1, 6), ("actions", 2, 50)):
+        if not low <= getattr(options, name) <= high:
+            parser.error(f"--{name} must be from {low} to {high}")
+    return options
+
+
+def _demo(options: argparse.Namespace, console: Console) -> None:
+    with load_engine(options.model) as engine:
+        info = engine.info  # a bad model is told here, in one line, before any node starts
+    for made in ("scene", "published"):
+        shutil.rmtree(options.output / made, ignore_errors=True)
+    options.output.mkdir(parents=True, exist_ok=True)
+    bag = options.bag or _act(options, info.actions)
+    topics = read_topics(bag)
+    if SKELETONS not in topics:
+        raise DemoError(f"bag {bag} has no topic {SKELETONS}, only {', '.join(topics) or 'nothing'}")
+    console.print(f"model [bold]{info.name}[/bold] ({len(info.actions)} actions): {', '.join(info.actions)}")
+    console.print(f"playing {bag} at {options.rate:g} x real time, {topics[SKELETONS].count} messages on {SKELETONS}\n")
+    with BagWriter(options.output / "published") as writer:
+        observer = _run_nodes(options, bag, writer, console, topics[SKELETONS].count)
+    _report(options, observer, console)
+
+
+def _act(options: argparse.Namespace, actions: tuple[str, ...]) -> Path:
+    scripts = {f"person_{i + 1}": random_script(options.seed + i, options.actions, actions) for i in range(options.people)}
+    scene = options.output / "scene"
+    write_recording(play(scripts, seed=options.seed, name="demo"), scene)
+    return scene
+
+
+def _run_nodes(
+    options: argparse.Namespace, bag: Path, writer: BagWriter, console: Console, messages: int
+) -> Observer:
+    """Start the perception and the replay node, watch them until the bag has been played, and stop them."""
+    try:
+        import rclpy
+        from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+
+        from usdrl_ros.nodes.observer import Observer
+    except ImportError as error:
+        raise DemoError(f"ROS 2 or the built package is missing ({error}): run `make demo`, or source env.sh") from error
+
+    # A domain of its own, so that neither a robot on the network nor another demo joins in.
+    domain = 1 + os.getpid() % 100
+    os.environ |= {"ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+    rclpy.init(domain_id=domain)
+    try:
+        observer = Observer(writer, skeletons=SKELETONS, truth=TRUTH)
+        executor = SingleThreadedExecutor()
+        executor.add_node(observer)
+        perception = ["perception", "-p", f"model:={options.model.resolve()}", "-p", "input_reliability:=reliable"]
+        with _node(*perception) as perceiving:
+            _wait_for_vocabulary(observer, executor, perceiving)
+            replay = ["replay", "-p", f"bag:={bag.resolve()}", "-p", f"rate:={options.rate}"]
+            with _node(*replay) as playing, Live(console=console, refresh_per_second=8) as live:
+                until = None
+                while until is None or time.monotonic() < until:
+                    executor.spin_once(timeout_sec=0.02)
+                    live.update(_screen(observer, messages))
+                    if perceiving.poll() is not None:
+                        raise DemoError(f"the perception node ended with code {perceiving.returncode}")
+                    if until is None and playing.poll() is not None:
+                        if playing.returncode:
+                            raise DemoError(f"the replay node ended with code {playing.returncode}")
+                        until = time.monotonic() + _SETTLE_S
+        return observer
+    except ExternalShutdownException as error:
+        raise KeyboardInterrupt from error
+    finally:
+        rclpy.try_shutdown()
+
+
+@contextmanager
+def _node(name: str, *parameters: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A node in a process of its own, ended as Ctrl-C would end it."""
+    command = [sys.executable, "-m", f"usdrl_ros.nodes.{name}", "--ros-args", "--log-level", "warn", *parameters]
+    process = subprocess.Popen(command, start_new_session=True)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def _wait_for_vocabulary(observer: Observer, executor: object, process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + 30
+    while observer.vocabulary is None:
+        executor.spin_once(timeout_sec=0.1)  # type: ignore[attr-defined]
+        if process.poll() is not None:
+            raise DemoError(f"the perception node ended with code {process.returncode}")
+        if time.monotonic() > until:
+            raise DemoError("the perception node has not come up within 30 s")
+
+
+def _screen(observer: Observer, messages: int) -> object:
+    people, running, recent = observer.state()
+    origin_ns = observer.first_ns or 0
+    now_s = ((observer.newest_ns or 0) - origin_ns) / 1e9
+    duration_s = now_s * messages / max(observer.frames, 1)
+    return live_screen(people, running.values(), recent, origin_ns=origin_ns, now_s=now_s, duration_s=duration_s)
+
+
+def _report(options: argparse.Namespace, observer: Observer, console: Console) -> None:
+    origin_ns = observer.first_ns or 0
+    events = intervals_of_events("demo", observer.events, origin_ns)
+    truths = intervals_of_truth("demo", observer.truth, origin_ns)
+    title = str(options.bag) if options.bag else "an acted scene"
+    save_timeline(options.output / "timeline.png", truths, events, title=title)
+    if truths:
+        comparison = compare(events, truths)
+        console.print(result_table(comparison))
+        delay = comparison.delay_median_s
+        told = "" if delay is None else f", told {delay:.1f} s after the onset (median)"
+        console.print(
+            f"[bold]{len(comparison.found)} of {len(truths)} actions found{told}; "
+            f"{len(comparison.missed)} missed, {len(comparison.false)} false.[/bold]"
+        )
+    else:
+        console.print(f"{len(events)} events; the bag holds no truth on {TRUTH} to compare them with.")
+    console.print(f"picture: {options.output / 'timeline.png'}    all that was published: {options.output / 'published'}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

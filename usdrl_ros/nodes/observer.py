@@ -1,0 +1,86 @@
+"""The observer: a node that listens to everything around recognition, records it, and keeps what a screen shows."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from functools import partial
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+
+from usdrl_ros.actions.events import Event, Phase
+from usdrl_ros.evaluation.bags import BagWriter
+from usdrl_ros.messages import message_to_event, time_to_ns
+from usdrl_ros.msg import ActionEvent, ActionScores, ActionVocabulary, SkeletonArray
+
+_DEPTH = 1000  # nothing is to be missing from the record, however busy the machine
+
+
+class Observer(Node):
+    """Listens to skeletons, truth and what recognition publishes; writes every message to a bag.
+
+    Args:
+        writer: An open bag.
+        skeletons, truth: Topics of the input.
+    """
+
+    def __init__(self, writer: BagWriter, *, skeletons: str, truth: str) -> None:
+        super().__init__("observer")
+        self._writer = writer
+        self._lock = threading.Lock()
+        self._people: tuple[str, ...] = ()
+        self._recent: deque[Event] = deque(maxlen=12)
+        self._running: dict[str, Event] = {}
+        self.first_ns: int | None = None
+        self.newest_ns: int | None = None
+        self.frames = 0
+        self.events: list[Event] = []
+        self.truth: list[Event] = []
+        self.vocabulary: ActionVocabulary | None = None
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE)
+        for kind, topic, qos, take in (
+            (SkeletonArray, skeletons, _DEPTH, self._take_skeletons),
+            (ActionEvent, truth, _DEPTH, self._take_truth),
+            (ActionEvent, "usdrl/actions", _DEPTH, self._take_event),
+            (ActionScores, "usdrl/scores", _DEPTH, self._take_scores),
+            (ActionVocabulary, "usdrl/vocabulary", latched, self._take_vocabulary),
+        ):
+            self.create_subscription(kind, topic, partial(self._record, self.resolve_topic_name(topic), take), qos)
+
+    def state(self) -> tuple[tuple[str, ...], dict[str, Event], list[Event]]:
+        """The people in view, the running event by event id, and the last STARTED and ENDED."""
+        with self._lock:
+            return self._people, dict(self._running), list(self._recent)
+
+    def _record(self, topic: str, take: Any, message: Any) -> None:
+        with self._lock:
+            take(message)
+            stamp_ns = time_to_ns(message.header.stamp) if hasattr(message, "header") else (self.newest_ns or 0)
+            self._writer.write(topic, stamp_ns, message)
+
+    def _take_skeletons(self, message: SkeletonArray) -> None:
+        self._people = tuple(sorted(skeleton.person_id for skeleton in message.skeletons))
+        self.newest_ns = time_to_ns(message.header.stamp)
+        if self.first_ns is None:
+            self.first_ns = self.newest_ns
+        self.frames += 1
+
+    def _take_truth(self, message: ActionEvent) -> None:
+        self.truth.append(message_to_event(message))
+
+    def _take_event(self, message: ActionEvent) -> None:
+        event = message_to_event(message)
+        self.events.append(event)
+        if event.phase != Phase.ONGOING:
+            self._recent.append(event)
+        self._running[event.event_id] = event
+        if event.phase == Phase.ENDED:
+            del self._running[event.event_id]
+
+    def _take_scores(self, message: ActionScores) -> None:
+        """Recorded only."""
+
+    def _take_vocabulary(self, message: ActionVocabulary) -> None:
+        self.vocabulary = message
