@@ -1,4 +1,4 @@
-"""Turn a data set's recordings into bags with skeletons and ground truth: `python -m training.bags SET --root R --output D`."""
+"""Turn a data set's recordings into bags with skeletons and ground truth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write a trained checkpoint as the model file that the robot runs: `python -m training.export CHECKPOINT --output X.onnx`.
+"""Write a trained checkpoint as the model file that the robot runs.
 
 The contract of the file is in `usdrl_ros.inference.engine`. The export is checked against PyTorch on random skeletons
 before it is put in place.
@@ -73,7 +73,9 @@ def export(model: USDRL, info: ModelInfo, output: Path) -> float:
         onnx.save(proto, path)
         error = largest_error(model, path)
         if error > TOLERANCE:
-            raise ValueError(f"the exported model's outputs differ from PyTorch's by {error:.1e}; allowed is {TOLERANCE}")
+            raise ValueError(
+                f"the exported model's outputs differ from PyTorch's by {error:.1e}; allowed is {TOLERANCE}"
+            )
         os.replace(path, output)
     return error
 
@@ -111,7 +113,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"training.export: {error}", file=sys.stderr)
         return 1
     size = options.output.stat().st_size / 1e6
-    print(f"wrote {options.output}: {size:.1f} MB, {len(info.actions)} actions, largest difference to PyTorch {error:.1e}")
+    print(
+        f"wrote {options.output}: {size:.1f} MB, {len(info.actions)} actions, largest difference to PyTorch {error:.1e}"
+    )
     return 0
 
 

@@ -23,7 +23,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from training.data import utkinect
 from training.data.windows import FRAMES, IGNORE, NO_VARIATION, Track, Variation, WindowDataset, split_people, tracks
-from training.model.usdrl import MODALITIES, ModelOptions, USDRL
+from training.model.usdrl import MODALITIES, USDRL, ModelOptions
 from usdrl_ros.demo.actor import play, random_script
 from usdrl_ros.recording import Recording
 
@@ -96,7 +96,9 @@ class FitModule(lightning.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> Tensor:
         frame_loss, clip_loss, *_ = self._losses(batch, self.training_options["label_smoothing"])
-        self.log_dict({"train_detection_loss": frame_loss, "train_recognition_loss": clip_loss}, on_epoch=True, on_step=False)
+        self.log_dict(
+            {"train_detection_loss": frame_loss, "train_recognition_loss": clip_loss}, on_epoch=True, on_step=False
+        )
         self.log("loss", frame_loss + clip_loss, prog_bar=True, logger=False)
         return frame_loss + clip_loss
 
@@ -109,7 +111,9 @@ class FitModule(lightning.LightningModule):
         if (action != IGNORE).any():
             self.clip_accuracy(recognition, action)
         self.log_dict({"val_detection_loss": frame_loss, "val_recognition_loss": clip_loss})
-        self.log_dict({"val_frame_accuracy": self.frame_accuracy, "val_clip_accuracy": self.clip_accuracy}, prog_bar=True)
+        self.log_dict(
+            {"val_frame_accuracy": self.frame_accuracy, "val_clip_accuracy": self.clip_accuracy}, prog_bar=True
+        )
 
     def configure_optimizers(self) -> dict[str, Any]:
         options = self.training_options
@@ -193,7 +197,9 @@ def _cross_entropy(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
     return functional.cross_entropy(logits, labels, ignore_index=IGNORE, label_smoothing=smoothing)
 
 
-def fit(config: FitConfig, root: Path, output: Path, *, resume: bool, workers: int = 0, trainer_options: dict | None = None) -> Path:
+def fit(
+    config: FitConfig, root: Path, output: Path, *, resume: bool, workers: int = 0, trainer_options: dict | None = None
+) -> Path:
     """Train as configured; returns the checkpoint's path. `resume` continues from `output/last.ckpt`."""
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     model = ModelOptions(
@@ -206,7 +212,16 @@ def fit(config: FitConfig, root: Path, output: Path, *, resume: bool, workers: i
     )
     training = {
         key: getattr(config, key)
-        for key in ("name", "window_s", "learning_rate", "weight_decay", "label_smoothing", "seed", "epochs", "actor_takes")
+        for key in (
+            "name",
+            "window_s",
+            "learning_rate",
+            "weight_decay",
+            "label_smoothing",
+            "seed",
+            "epochs",
+            "actor_takes",
+        )
     }
     training["people"] = [person for person in config.train_people if person not in config.held_out_people]
     module = FitModule(model.as_dict(), training)
@@ -226,7 +241,9 @@ def fit(config: FitConfig, root: Path, output: Path, *, resume: bool, workers: i
         log_every_n_steps=1,
         **(trainer_options or {}),
     )
-    trainer.fit(module, FitData(config, root, workers), ckpt_path=str(checkpoint) if resume else None, weights_only=True)
+    trainer.fit(
+        module, FitData(config, root, workers), ckpt_path=str(checkpoint) if resume else None, weights_only=True
+    )
     trainer.save_checkpoint(checkpoint)
     return checkpoint
 

@@ -1,7 +1,7 @@
 """How the settings of events trade recall for false events, on people held out of training: a table to choose from.
 
-`python -m training.thresholds MODEL.onnx --root DATA --people s09`. The model's outputs are computed once; each setting is
-then run through the recognizer itself, so that what is measured is what runs on the robot. Never use it on test people.
+The model's outputs are computed once; each setting is then run through the recognizer itself, so that what is measured
+is what runs on the robot. Test people are refused.
 """
 
 from __future__ import annotations
@@ -117,7 +117,18 @@ def _measure(recordings: list[Recording], engines: list[RememberingEngine], sett
 
 def _table(settings: list[Settings], results: list[Summary]) -> Table:
     table = Table(title="best mAP_action at overlap 0.5 first")
-    for name in ("start", "end", "confirm s", "patience s", "mAP_a@0.5", "mAP_a@0.3", "found", "missed", "delay s", "false/min"):
+    for name in (
+        "start",
+        "end",
+        "confirm s",
+        "patience s",
+        "mAP_a@0.5",
+        "mAP_a@0.3",
+        "found",
+        "missed",
+        "delay s",
+        "false/min",
+    ):
         table.add_column(name, justify="right")
     rows = sorted(zip(settings, results, strict=True), key=lambda row: -row[1].mean_average_precision_by_action["0.5"])
     for chosen, result in rows:

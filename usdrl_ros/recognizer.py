@@ -59,7 +59,9 @@ class Step:
 class _Track:
     """One person while they are followed."""
 
-    def __init__(self, person_id: str, actions: Sequence[str], window_s: float, frames: int, settings: Settings) -> None:
+    def __init__(
+        self, person_id: str, actions: Sequence[str], window_s: float, frames: int, settings: Settings
+    ) -> None:
         self.person_id = person_id
         self.frame_id = ""
         self.position: tuple[float, ...] = (float("nan"),) * 3
@@ -144,7 +146,10 @@ class Recognizer:
             step.events.extend(self._end(track, last_ns))
         if skipped:
             step.problems.append(
-                Problem("too_many_people", f"{len(tracks) + skipped} people, max_people is {len(tracks)}: {skipped} are not watched")
+                Problem(
+                    "too_many_people",
+                    f"{len(tracks) + skipped} people, max_people is {len(tracks)}: {skipped} are not watched",
+                )
             )
         if tracks:
             self._infer(step, tracks, samples)
@@ -175,10 +180,14 @@ class Recognizer:
         newest_ns = self._newest_ns
         if newest_ns is not None and newest_ns - stamp_ns > self.settings.clock_jump_s * 1e9:
             if stamp_ns == 0:
-                problems.append(Problem("zero_stamp", "message ignored: its stamp is 0; its publisher must fill header.stamp"))
+                problems.append(
+                    Problem("zero_stamp", "message ignored: its stamp is 0; its publisher must fill header.stamp")
+                )
                 return False
             problems.append(
-                Problem("clock_jump", f"stamps jump back by {(newest_ns - stamp_ns) / 1e9:.3f} s: beginning anew from here")
+                Problem(
+                    "clock_jump", f"stamps jump back by {(newest_ns - stamp_ns) / 1e9:.3f} s: beginning anew from here"
+                )
             )
             self._pending.clear()
             self._gone += [(track, track.window.last_ns) for track in self._tracks.values()]
@@ -191,7 +200,10 @@ class Recognizer:
         if len(self._pending) > MAX_PENDING_STEPS:
             self._pending.popleft()
             problems.append(
-                Problem("step_left_out", "the machine is too slow for this rate: a step was left out; lower rate or max_people")
+                Problem(
+                    "step_left_out",
+                    "the machine is too slow for this rate: a step was left out; lower rate or max_people",
+                )
             )
         self._newest_ns = stamp_ns if newest_ns is None else max(newest_ns, stamp_ns)
         return True
@@ -212,12 +224,16 @@ class Recognizer:
             joints[far] = np.nan
         seen = np.isfinite(joints).all(-1)
         if not seen.any():
-            problems.append(Problem("nothing_seen", f"{name} ignored at this stamp: no joint is seen (all NaN or unsure)"))
+            problems.append(
+                Problem("nothing_seen", f"{name} ignored at this stamp: no joint is seen (all NaN or unsure)")
+            )
             return
         track = self._tracks.get(person.person_id)
         if track is not None and stamp_ns <= track.window.last_ns:
             late = (track.window.last_ns - stamp_ns) / 1e9
-            cause, fault = ("late_stamp", f"{late:.3f} s older than the one before") if late else ("repeated_stamp", "repeated")
+            cause, fault = (
+                ("late_stamp", f"{late:.3f} s older than the one before") if late else ("repeated_stamp", "repeated")
+            )
             problems.append(Problem(cause, f"{name} ignored at this stamp: it is {fault}"))
             return
         if track is not None and stamp_ns - track.window.last_ns > self.settings.lost_after_s * 1e9:

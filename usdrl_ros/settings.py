@@ -38,7 +38,9 @@ class Settings:
         for f in fields(self):
             value, low, high = getattr(self, f.name), f.metadata["low"], f.metadata["high"]
             if not isinstance(value, int if isinstance(f.default, int) else (int, float)):
-                raise ValueError(f"{f.name} is {value!r}, must be {'a whole' if isinstance(f.default, int) else 'a'} number")
+                raise ValueError(
+                    f"{f.name} is {value!r}, must be {'a whole' if isinstance(f.default, int) else 'a'} number"
+                )
             if not low <= value <= high:  # NaN fails, too
                 raise ValueError(f"{f.name} is {value}, must be from {low} to {high}")
         if self.end_threshold > self.start_threshold:

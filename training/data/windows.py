@@ -24,7 +24,9 @@ FRAMES = 64
 IGNORE = -100
 """Label of what is left out of a loss, as in torch's cross-entropy."""
 
-_OTHER_SIDE = {name: name.replace("Left", "Right") if "Left" in name else name.replace("Right", "Left") for name in NTU_25}
+_OTHER_SIDE = {
+    name: name.replace("Left", "Right") if "Left" in name else name.replace("Right", "Left") for name in NTU_25
+}
 _MIRRORED = np.array([NTU_25.index(_OTHER_SIDE[name]) for name in NTU_25])
 _COCO = load_layout("coco_17")
 
@@ -240,4 +242,3 @@ def split_people(recordings: Sequence[Recording], held_out: Sequence[str]) -> tu
         [r for r in recordings if r.person not in held_out],
         [r for r in recordings if r.person in held_out],
     )
-

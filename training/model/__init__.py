@@ -1,1 +1,1 @@
-"""The USDRL network: encoder (`dste.py`), input modalities and heads (`usdrl.py`), the authors' weights (`weights.py`)."""
+"""The USDRL network: encoder (`dste.py`), modalities and heads (`usdrl.py`), the authors' weights (`weights.py`)."""

@@ -12,7 +12,8 @@ from training.model.dste import DSTE
 
 BONES = (
     (1, 2), (2, 21), (3, 21), (4, 3), (5, 21), (6, 5), (7, 6), (8, 7), (9, 21), (10, 9), (11, 10), (12, 11), (13, 1),
-    (14, 13), (15, 14), (16, 15), (17, 1), (18, 17), (19, 18), (20, 19), (21, 21), (22, 23), (23, 8), (24, 25), (25, 12),
+    (14, 13), (15, 14), (16, 15), (17, 1), (18, 17), (19, 18), (20, 19), (21, 21), (22, 23), (23, 8), (24, 25),
+    (25, 12),
 )  # fmt: skip
 """(joint, its parent), counted from 1: the bones of NTU-25 as the authors' feeder takes them."""
 _PARENT = [parent - 1 for _, parent in sorted(BONES)]

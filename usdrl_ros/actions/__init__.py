@@ -1,1 +1,1 @@
-"""From scores to events: one posterior a person on a fixed time grid (`timeline.py`), and its decoding (`events.py`)."""
+"""From scores to events: one posterior a person (`timeline.py`), and its decoding (`events.py`)."""

@@ -27,7 +27,7 @@ class Timeline:
         self._window_weight = 0.2 + 0.8 * np.minimum(1.0, 2.0 * edge)
 
     def add(self, end_ns: int, probabilities: np.ndarray, since_ns: int) -> None:
-        """Merge a window that ends at `end_ns`: probabilities (frames, classes); frames before `since_ns` are left out."""
+        """Merge a window that ends at `end_ns`: probabilities (frames, classes), but none before `since_ns`."""
         newest = end_ns // self.cell_ns
         oldest = newest - self._frames + 1
         if self._empty:
@@ -58,6 +58,6 @@ class Timeline:
         return self._stop
 
     def posterior(self, begin: int, stop: int) -> np.ndarray:
-        """Class probabilities (stop - begin, classes) of cells `begin` to `stop` (exclusive); 0 where none was merged."""
+        """Class probabilities (stop - begin, classes) of the cells from `begin` to before `stop`; 0 where none is."""
         rows = slice(begin - self._first, stop - self._first)
         return self._sum[rows] / np.maximum(self._weight[rows, None], 1e-12)

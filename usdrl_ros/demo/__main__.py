@@ -88,15 +88,15 @@ def _demo(options: argparse.Namespace, console: Console) -> None:
 
 
 def _act(options: argparse.Namespace, actions: tuple[str, ...]) -> Path:
-    scripts = {f"person_{i + 1}": random_script(options.seed + i, options.actions, actions) for i in range(options.people)}
+    scripts = {
+        f"person_{i + 1}": random_script(options.seed + i, options.actions, actions) for i in range(options.people)
+    }
     scene = options.output / "scene"
     write_recording(play(scripts, seed=options.seed, name="demo"), scene)
     return scene
 
 
-def _run_nodes(
-    options: argparse.Namespace, bag: Path, writer: BagWriter, console: Console, messages: int
-) -> Observer:
+def _run_nodes(options: argparse.Namespace, bag: Path, writer: BagWriter, console: Console, messages: int) -> Observer:
     """Start the perception and the replay node, watch them until the bag has been played, and stop them."""
     try:
         import rclpy
@@ -104,7 +104,9 @@ def _run_nodes(
 
         from usdrl_ros.nodes.observer import Observer
     except ImportError as error:
-        raise DemoError(f"ROS 2 or the built package is missing ({error}): run `make demo`, or source env.sh") from error
+        raise DemoError(
+            f"ROS 2 or the built package is missing ({error}): run `make demo`, or source env.sh"
+        ) from error
 
     # A domain of its own, so that neither a robot on the network nor another demo joins in.
     domain = 1 + os.getpid() % 100
@@ -187,7 +189,9 @@ def _report(options: argparse.Namespace, observer: Observer, console: Console) -
         )
     else:
         console.print(f"{len(events)} events; the bag holds no truth on {TRUTH} to compare them with.")
-    console.print(f"picture: {options.output / 'timeline.png'}    all that was published: {options.output / 'published'}")
+    console.print(
+        f"picture: {options.output / 'timeline.png'}    all that was published: {options.output / 'published'}"
+    )
 
 
 if __name__ == "__main__":

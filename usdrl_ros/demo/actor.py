@@ -186,7 +186,7 @@ def _performer(
 
 def _perform(performer: Performer, person_id: str, script: Sequence[str], idle_s: tuple[float, float]) -> list[Segment]:
     segments = []
-    for action, following in zip(script, (*script[1:], None), strict=True):
+    for action, following in zip(script, [*script[1:], None], strict=False):
         performer.following = action
         idle(performer, performer.between(*idle_s))
         performer.following = following

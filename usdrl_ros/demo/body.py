@@ -238,7 +238,7 @@ class Body:
             hip, ankle = self._hip(pelvis, side), self._ankle(poses, side)
             away_x = poses[..., INDEX["x"]] + hip[..., 0] - ankle[..., 0]
             away_z = poses[..., INDEX["z"]] + hip[..., 2] - ankle[..., 2]
-            below = np.sqrt(np.maximum((0.9985 * self.leg) ** 2 - away_x**2 - away_z**2, 0.02))
+            below = np.sqrt(np.maximum((0.997 * self.leg) ** 2 - away_x**2 - away_z**2, 0.02))
             heights.append(ankle[..., 1] + below - hip[..., 1])
         stacked = np.stack(heights)
         lowest = stacked.min(axis=0)

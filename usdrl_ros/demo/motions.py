@@ -137,11 +137,11 @@ def throw(actor: Performer) -> Limits:
     twist = between(0, 18) * sign
     wind_up = actor.arm(side, between(105, 130), between(40, 95), 0, between(10, 40), between(0.5, 0.65))
     actor.move(actor.seconds(0.3, 0.7), **wind_up, **actor.trunk(twist=twist, lean=-between(0, 6), bow=-4, look=-twist))
-    forward = actor.seconds(0.35, 0.6)
+    forward = actor.seconds(0.45, 0.75)
     over = actor.arm(side, between(118, 150), between(10, 35), 0, between(5, 30), between(0.75, 0.9))
-    actor.move(0.5 * forward, **over)
+    actor.move(0.42 * forward, **over)
     release = actor.arm(side, between(75, 98), between(-8, 25), 0, between(0, 25), between(0.92, 0.98))
-    actor.move(0.5 * forward, **release)
+    actor.move(0.58 * forward, **release)
     bowed = actor.trunk(twist=-0.8 * twist, lean=between(0, 6), bow=between(0, 12), look=0.6 * twist)
     actor.timeline.move(start, actor.clock + 0.3 * forward, **bowed)
     if actor.chance(0.6):

@@ -96,7 +96,7 @@ class Performer:
         self.stance_width = self.body.hip_width * between(1.0, 1.7)
         self.toes_out = np.radians(between(2, 15))
         lean, bow, nod = np.radians([between(-3, 2), between(-2, 6), between(-5, 8)])
-        self.straight = {"drop": between(0.0, 0.003), "lean": lean, "bow": bow, "side": 0.0, "bend": 0.0, "twist": 0.0}
+        self.straight = {"drop": between(0.002, 0.005), "lean": lean, "bow": bow, "side": 0.0, "bend": 0.0, "twist": 0.0}
         self.gaze = {"look": 0.0, "nod": nod}
         raised, out, spread, swivel = between(0, 10), between(-5, 10), between(5, 13), between(0, 35)
         reach = between(0.94, 0.985)
@@ -270,7 +270,7 @@ class Performer:
             self.timeline.move(lift, middle, **{f"{side}_lift": (0.03 + 0.05 * size) * self.body.leg})
             self.timeline.move(middle, landing, **{f"{side}_lift": 0.0})
             heel_off = lift - (0.2 * step_seconds if lift > start else 0.0)
-            for begin, end, pitch in ((heel_off, lift + 0.2 * step_seconds, 0.9), (lift, landing, -0.25)):
+            for begin, end, pitch in ((heel_off, lift + 0.35 * step_seconds, 0.8), (lift, landing, -0.25)):
                 self.timeline.move(begin, end, **{f"{side}_foot_pitch": pitch * size})
             self.timeline.move(landing, landing + 0.1 * step_seconds, **{f"{side}_foot_pitch": 0.0})
             x, z, yaw = self.stance

@@ -66,7 +66,11 @@ def result_table(comparison: Comparison) -> Table:
     for name in ("from (s)", "to (s)", "person", "action", "result"):
         table.add_column(name, justify="right" if "(s)" in name else "left")
     rows = [
-        (truth, "[green]found[/green]" + ("" if event.announced is None else f", told after {event.announced - truth.start:.1f} s"))
+        (
+            truth,
+            "[green]found[/green]"
+            + ("" if event.announced is None else f", told after {event.announced - truth.start:.1f} s"),
+        )
         for truth, event in comparison.found
     ]
     rows += [(truth, "[red]missed[/red]") for truth in comparison.missed]

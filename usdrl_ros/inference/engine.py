@@ -2,7 +2,7 @@
 
 A model file is one self-describing `.onnx`: input `skeletons` (N, 3, 64, 25, 2) float32, outputs `detection` logits
 (N, 64, K+1) with background first, `recognition` logits (N, K), `embedding` (N, 2H); joint, bone and motion are made
-inside the graph. Its metadata (keys `usdrl.*`, see `ModelInfo`) says the rest; nothing about a model is configured twice.
+inside the graph. Its metadata (keys `usdrl.*`, see `ModelInfo`) says the rest; nothing is configured twice.
 """
 
 from __future__ import annotations
@@ -68,19 +68,28 @@ class ModelInfo:
         keys = ("usdrl.format", "usdrl.name", "usdrl.actions", "usdrl.window_s", "usdrl.normalization")
         if missing := [key for key in keys if not metadata.get(key)]:
             raise ModelError(
-                f"model {path} lacks the metadata {', '.join(missing)}: it was not written by `python -m training.export`"
+                f"model {path} lacks the metadata {', '.join(missing)}: "
+                "it was not written by `python -m training.export`"
             )
         if metadata["usdrl.format"] != FORMAT:
-            raise ModelError(f"model {path} has format {metadata['usdrl.format']}, this version reads {FORMAT}: export it anew")
+            raise ModelError(
+                f"model {path} has format {metadata['usdrl.format']}, this version reads {FORMAT}: export it anew"
+            )
         try:
             actions = tuple(str(action) for action in json.loads(metadata["usdrl.actions"]))
             window_s = float(metadata["usdrl.window_s"])
         except (ValueError, TypeError) as error:
             raise ModelError(f"model {path} has metadata that cannot be read: {error}") from error
         if not actions or len(set(actions)) != len(actions) or not 0.1 <= window_s <= 60.0:
-            raise ModelError(f"model {path}: needs distinct actions and a window of 0.1 to 60 s, has {actions}, {window_s} s")
+            raise ModelError(
+                f"model {path}: needs distinct actions and a window of 0.1 to 60 s, has {actions}, {window_s} s"
+            )
         return cls(
-            metadata["usdrl.name"], actions, window_s, metadata["usdrl.normalization"], metadata.get("usdrl.training_data", "")
+            metadata["usdrl.name"],
+            actions,
+            window_s,
+            metadata["usdrl.normalization"],
+            metadata.get("usdrl.training_data", ""),
         )
 
 

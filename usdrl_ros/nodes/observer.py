@@ -39,7 +39,9 @@ class Observer(Node):
         self.events: list[Event] = []
         self.truth: list[Event] = []
         self.vocabulary: ActionVocabulary | None = None
-        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE)
+        latched = QoSProfile(
+            depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE
+        )
         for kind, topic, qos, take in (
             (SkeletonArray, skeletons, _DEPTH, self._take_skeletons),
             (ActionEvent, truth, _DEPTH, self._take_truth),

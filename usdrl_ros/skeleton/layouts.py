@@ -8,7 +8,7 @@ ones are estimates: they carry the least confidence of their sources and are mar
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -91,7 +91,7 @@ def available_layouts() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in (data_directory("config") / "layouts").glob("*.yaml")))
 
 
-@lru_cache(maxsize=None)
+@cache
 def load_layout(name: str) -> Layout:
     """The layout of this name, from `config/layouts/NAME.yaml`.
 
