@@ -32,9 +32,9 @@ IN_ENV := source ./env.sh && \
 # setuptools 80 removed commands that ament_cmake_python calls.
 COLCON := colcon-core colcon-cmake colcon-ros colcon-bash colcon-zsh colcon-output 'setuptools<80'
 WHEELS := 'ros-rclpy[fastrtps]' ros-python-cmake-module cmake ninja $(addprefix ros-$(ROS_DISTRO)-, \
-            rclpy std-msgs geometry-msgs lifecycle-msgs rosgraph-msgs ament-package ament-cmake ament-cmake-python \
-            ament-cmake-include-directories ament-cmake-ros rosidl-core-generators rosidl-default-generators \
-            $(if $(filter kilted,$(ROS_DISTRO)),ament-cmake-ros-core))
+            rclpy std-msgs geometry-msgs diagnostic-msgs lifecycle-msgs rosgraph-msgs ament-package ament-cmake \
+            ament-cmake-python ament-cmake-include-directories ament-cmake-ros rosidl-core-generators \
+            rosidl-default-generators $(if $(filter kilted,$(ROS_DISTRO)),ament-cmake-ros-core))
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -61,7 +61,8 @@ $(READY): requirements/run.txt Makefile tools/environment.py
 ifdef SOURCED
 	@echo "Using the sourced ROS 2 $(ROS_DISTRO); installing what it lacks into $(VENV)"
 	@$(PYTHON) tools/environment.py check
-	@$(PYTHON) -c 'import rclpy' || { echo '$(PYTHON) cannot import the sourced rclpy: try PYTHON=/usr/bin/python3' >&2; false; }
+	@$(PYTHON) -c 'import rclpy' \
+	  || { echo '$(PYTHON) cannot import the sourced rclpy: try PYTHON=/usr/bin/python3' >&2; false; }
 	@$(PYTHON) -m venv --system-site-packages $(VENV)
 	@# The sourced messages' C extensions work with their own major version of numpy only.
 	@$(PYTHON) -c 'import numpy; print(f"numpy<{int(numpy.__version__.split(chr(46))[0]) + 1}")' > $(VENV)/constraints.txt
@@ -91,8 +92,9 @@ build/files: FORCE | $(READY)
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
 $(BUILT): $(READY) build/files $(wildcard msg/*) CMakeLists.txt package.xml cmake/executable.py.in
-	@source $(VENV)/bin/activate && $(if $(SOURCED),,export AMENT_PREFIX_PATH=$$VIRTUAL_ENV CMAKE_PREFIX_PATH=$$VIRTUAL_ENV &&) \
-	  colcon --log-level error build --merge-install --symlink-install --event-handlers console_direct- \
+	@source $(VENV)/bin/activate \
+	  && $(if $(SOURCED),,export AMENT_PREFIX_PATH=$$VIRTUAL_ENV CMAKE_PREFIX_PATH=$$VIRTUAL_ENV &&) \
+	    colcon --log-level error build --merge-install --symlink-install --event-handlers console_direct- \
 	    --cmake-args -DBUILD_TESTING=OFF -DPython3_EXECUTABLE=$$VIRTUAL_ENV/bin/python
 	@find install -xtype l -delete
 	@touch $@

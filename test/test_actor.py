@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -16,20 +18,17 @@ SEEDS = range(12)
 
 # Kinect v2, from its documentation: joint names in order, and the bones between them by name.
 JOINTS = (
-    "SpineBase SpineMid Neck Head ShoulderLeft ElbowLeft WristLeft HandLeft ShoulderRight ElbowRight WristRight HandRight "
-    "HipLeft KneeLeft AnkleLeft FootLeft HipRight KneeRight AnkleRight FootRight SpineShoulder HandTipLeft ThumbLeft "
-    "HandTipRight ThumbRight"
+    "SpineBase SpineMid Neck Head ShoulderLeft ElbowLeft WristLeft HandLeft ShoulderRight ElbowRight WristRight "
+    "HandRight HipLeft KneeLeft AnkleLeft FootLeft HipRight KneeRight AnkleRight FootRight SpineShoulder HandTipLeft "
+    "ThumbLeft HandTipRight ThumbRight"
 ).split()
 J = {name: index for index, name in enumerate(JOINTS)}
 BONES = [("SpineBase", "SpineMid"), ("SpineMid", "SpineShoulder"), ("SpineShoulder", "Neck"), ("Neck", "Head")]
 for _side in ("Left", "Right"):
     BONES += [("SpineShoulder", f"Shoulder{_side}"), ("SpineBase", f"Hip{_side}")]
-    for _chain in (
-        ["Shoulder", "Elbow", "Wrist", "Hand", "HandTip"],
-        ["Wrist", "Thumb"],
-        ["Hip", "Knee", "Ankle", "Foot"],
-    ):
-        BONES += [(f"{a}{_side}", f"{b}{_side}") for a, b in zip(_chain, _chain[1:], strict=False)]
+    _arm, _leg = ["Shoulder", "Elbow", "Wrist", "Hand", "HandTip"], ["Hip", "Knee", "Ankle", "Foot"]
+    for _chain in (_arm, ["Wrist", "Thumb"], _leg):
+        BONES += [(f"{a}{_side}", f"{b}{_side}") for a, b in pairwise(_chain)]
 
 
 def perform(action: str, seed: int, **options) -> tuple[Recording, Segment, np.ndarray]:
@@ -308,7 +307,17 @@ def test_scripts_that_cannot_be_played(script, complaint: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"layout": "lego"}, {"rate_hz": 0}, {"jitter": 1.0}, {"drop": 1.5}, {"noise_m": -1.0}]
+    "options",
+    [
+        {"layout": "lego"},
+        {"rate_hz": 0},
+        {"jitter": 1.0},
+        {"drop": 1.5},
+        {"noise_m": -1.0},
+        {"idle_s": (3.0, 1.0)},
+        {"tempo": (0.0, 1.0)},
+        {"height_m": (2.0, 1.0)},
+    ],
 )
 def test_options_out_of_range(options: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):

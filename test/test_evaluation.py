@@ -17,10 +17,12 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from usdrl_ros.actions.events import Event, Phase
+from usdrl_ros.demo.actor import play
 from usdrl_ros.evaluation import __main__ as tool
 from usdrl_ros.evaluation.bags import (
     SKELETONS,
     START_NS,
+    STORAGES,
     TRUTH,
     BagError,
     BagWriter,
@@ -28,10 +30,10 @@ from usdrl_ros.evaluation.bags import (
     read_messages,
     write_recording,
 )
-from usdrl_ros.evaluation.metrics import Interval, summarize
+from usdrl_ros.evaluation.metrics import Interval, mean_average_precision_by_action, summarize
 from usdrl_ros.evaluation.report import json_document, save_timeline, summary_table
 from usdrl_ros.evaluation.run import run_bag
-from usdrl_ros.inference.engine import ModelInfo, Predictions
+from usdrl_ros.inference.engine import ModelInfo, Predictions, default_model
 from usdrl_ros.messages import ns_to_time
 from usdrl_ros.recognizer import Recognizer
 from usdrl_ros.recording import Recording, Segment
@@ -408,3 +410,29 @@ def test_timeline_shows_confidence_and_what_overlaps(tmp_path: Path) -> None:
     (pale_start, pale_end), *_ = (bar for bar in bars(tmp_path / "t.png", tuple(pale)) if bar[0] > 200)
     assert pale_start < start < end < pale_end
     assert (end - start) / (pale_end - pale_start) == pytest.approx(0.6, abs=0.02)
+
+
+@pytest.mark.skipif(not default_model().is_file(), reason="no model is shipped yet")
+def test_shipped_model_over_the_actor(tmp_path: Path) -> None:
+    """The command as a user runs it; its figures follow from the events and truths that it writes."""
+    for number, storage in enumerate(STORAGES):
+        recording = play(["wave", "walk", "clap", "pick_up"], seed=number, layout="kinect_v1_20")
+        write_recording(recording, tmp_path / storage, storage=storage)
+    bags = [str(tmp_path / storage) for storage in STORAGES]
+    command = [sys.executable, "-m", "usdrl_ros.evaluation", *bags, "--json", str(tmp_path / "out.json")]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1], check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr == ""
+    document = json.loads((tmp_path / "out.json").read_text())
+    events, truths = (
+        [
+            Interval(bag, entry["action"], entry["start"], entry["end"], entry.get("confidence", 1), entry["person_id"])
+            for bag in bags
+            for entry in document[kind][bag]
+        ]
+        for kind in ("events", "truth")
+    )
+    assert len(truths) == 8
+    for theta, value in document["mAP_action"].items():
+        assert mean_average_precision_by_action(events, truths, float(theta)) == pytest.approx(value)
+    assert sum(action["found"] for action in document["actions"].values()) >= len(truths) / 2

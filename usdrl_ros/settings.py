@@ -6,6 +6,7 @@ The perception node declares its ROS parameters from here, and `config/perceptio
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from numbers import Integral, Real
 from typing import Any
 
 
@@ -37,10 +38,9 @@ class Settings:
     def __post_init__(self) -> None:
         for f in fields(self):
             value, low, high = getattr(self, f.name), f.metadata["low"], f.metadata["high"]
-            if not isinstance(value, int if isinstance(f.default, int) else (int, float)):
-                raise ValueError(
-                    f"{f.name} is {value!r}, must be {'a whole' if isinstance(f.default, int) else 'a'} number"
-                )
+            kind, called = (Integral, "a whole number") if isinstance(f.default, int) else (Real, "a number")
+            if not isinstance(value, kind) or isinstance(value, bool):
+                raise ValueError(f"{f.name} is {value!r}, must be {called}")
             if not low <= value <= high:  # NaN fails, too
                 raise ValueError(f"{f.name} is {value}, must be from {low} to {high}")
         if self.end_threshold > self.start_threshold:

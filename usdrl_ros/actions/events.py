@@ -127,12 +127,13 @@ class EventDecoder:
         self._running.clear()
         return ended
 
-    def _start(self, action: int, probability: np.ndarray, timeline: Timeline, now_ns: int) -> ActionState:
+    def _start(self, action: int, probability: np.ndarray, timeline: Timeline, now_ns: int) -> ActionState | None:
         anchor = timeline.stop - 1
         running = _Running(self._next_number, anchor, anchor, anchor + 1, now_ns)
+        if not self._measure(action, running, probability, timeline):
+            return None  # over already
         self._next_number += 1
         self._running[action] = running
-        self._measure(action, running, probability, timeline)
         return self._tell(Phase.STARTED, action, running, probability, timeline, now_ns)
 
     def _follow(self, action: int, probability: np.ndarray, timeline: Timeline, now_ns: int) -> ActionState | None:
@@ -147,8 +148,8 @@ class EventDecoder:
             return self._tell(Phase.ONGOING, action, running, probability, timeline, now_ns)
         return None
 
-    def _measure(self, action: int, running: _Running, probability: np.ndarray, timeline: Timeline) -> None:
-        """Set start and stop to the stretch around the anchor where the probability stays up."""
+    def _measure(self, action: int, running: _Running, probability: np.ndarray, timeline: Timeline) -> bool:
+        """Set start and stop to the stretch around the anchor where the probability stays up; false: there is none."""
         begin = max(timeline.first, self._free_from[action])
         up = begin + np.flatnonzero(probability[begin - timeline.first :] >= self._settings.end_threshold)
         patience = self._patience(timeline)
@@ -157,11 +158,12 @@ class EventDecoder:
         known_start = running.start if running.start < begin else running.anchor
         known_stop = max(running.anchor + 1, min(running.stop, begin))
         for stretch in stretches:
-            if len(stretch) and stretch[0] - patience <= known_stop - 1 <= stretch[-1] + patience:
+            if len(stretch) and stretch[0] - patience < known_stop < stretch[-1] + 1 + patience:
                 running.start = min(int(stretch[0]), known_start)
                 running.stop = int(stretch[-1]) + 1
-                return
+                return True
         running.start, running.stop = known_start, known_stop
+        return False
 
     def _patience(self, timeline: Timeline) -> float:
         """Cells that the probability must stay below before an action ends: one at least."""

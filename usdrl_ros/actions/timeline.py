@@ -31,7 +31,7 @@ class Timeline:
         newest = end_ns // self.cell_ns
         oldest = newest - self._frames + 1
         if self._empty:
-            self._first, self._empty = oldest, False
+            self._first, self._stop, self._empty = oldest, newest + 1, False
         if newest - self._first >= len(self._sum):  # slide the newer half to the start, or begin anew after a long gap
             shift = min(newest - self._first - self._size + 1, len(self._sum))
             for array in (self._sum, self._weight):

@@ -7,18 +7,12 @@ that was on the topics) and, without --bag, `scene` (the bag that was acted).
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
-import signal
-import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 
 from usdrl_ros.demo.actor import play, random_script
@@ -33,7 +27,6 @@ if TYPE_CHECKING:
 
 SEED = 7
 """Of the demo's scene. Training uses seeds from 100,000 on."""
-_SETTLE_S = 3.0  # wall seconds after the last skeletons for what runs to end
 
 
 class DemoError(Exception):
@@ -83,7 +76,7 @@ def _demo(options: argparse.Namespace, console: Console) -> None:
     console.print(f"model [bold]{info.name}[/bold] ({len(info.actions)} actions): {', '.join(info.actions)}")
     console.print(f"playing {bag} at {options.rate:g} x real time, {topics[SKELETONS].count} messages on {SKELETONS}\n")
     with BagWriter(options.output / "published") as writer:
-        observer = _run_nodes(options, bag, writer, console, topics[SKELETONS].count)
+        observer = _play(options, bag, writer, console, topics[SKELETONS].count)
     _report(options, observer, console)
 
 
@@ -96,75 +89,25 @@ def _act(options: argparse.Namespace, actions: tuple[str, ...]) -> Path:
     return scene
 
 
-def _run_nodes(options: argparse.Namespace, bag: Path, writer: BagWriter, console: Console, messages: int) -> Observer:
-    """Start the perception and the replay node, watch them until the bag has been played, and stop them."""
+def _play(options: argparse.Namespace, bag: Path, writer: BagWriter, console: Console, messages: int) -> Observer:
+    """Play the bag through the live nodes, with the screen."""
     try:
-        import rclpy
-        from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-
-        from usdrl_ros.nodes.observer import Observer
+        from usdrl_ros.nodes.live import LiveError, play_live
     except ImportError as error:
         raise DemoError(
             f"ROS 2 or the built package is missing ({error}): run `make demo`, or source env.sh"
         ) from error
 
-    # A domain of its own, so that neither a robot on the network nor another demo joins in.
-    domain = 1 + os.getpid() % 100
-    os.environ |= {"ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
-    rclpy.init(domain_id=domain)
-    try:
-        observer = Observer(writer, skeletons=SKELETONS, truth=TRUTH)
-        executor = SingleThreadedExecutor()
-        executor.add_node(observer)
-        perception = ["perception", "-p", f"model:={options.model.resolve()}", "-p", "input_reliability:=reliable"]
-        with _node(*perception) as perceiving:
-            _wait_for_vocabulary(observer, executor, perceiving)
-            replay = ["replay", "-p", f"bag:={bag.resolve()}", "-p", f"rate:={options.rate}"]
-            with _node(*replay) as playing, Live(console=console, refresh_per_second=8) as live:
-                until = None
-                while until is None or time.monotonic() < until:
-                    executor.spin_once(timeout_sec=0.02)
-                    live.update(_screen(observer, messages))
-                    if perceiving.poll() is not None:
-                        raise DemoError(f"the perception node ended with code {perceiving.returncode}")
-                    if until is None and playing.poll() is not None:
-                        if playing.returncode:
-                            raise DemoError(f"the replay node ended with code {playing.returncode}")
-                        until = time.monotonic() + _SETTLE_S
-        return observer
-    except ExternalShutdownException as error:
-        raise KeyboardInterrupt from error
-    finally:
-        rclpy.try_shutdown()
-
-
-@contextmanager
-def _node(name: str, *parameters: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A node in a process of its own, ended as Ctrl-C would end it."""
-    command = [sys.executable, "-m", f"usdrl_ros.nodes.{name}", "--ros-args", "--log-level", "warn", *parameters]
-    process = subprocess.Popen(command, start_new_session=True)
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
+    with Live(console=console, refresh_per_second=8) as live:
         try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
+            return play_live(
+                bag, options.model, writer, rate=options.rate, watch=lambda o: live.update(_screen(o, messages))
+            )
+        except LiveError as error:
+            raise DemoError(str(error)) from error
 
 
-def _wait_for_vocabulary(observer: Observer, executor: object, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + 30
-    while observer.vocabulary is None:
-        executor.spin_once(timeout_sec=0.1)  # type: ignore[attr-defined]
-        if process.poll() is not None:
-            raise DemoError(f"the perception node ended with code {process.returncode}")
-        if time.monotonic() > until:
-            raise DemoError("the perception node has not come up within 30 s")
-
-
-def _screen(observer: Observer, messages: int) -> object:
+def _screen(observer: Observer, messages: int) -> RenderableType:
     people, running, recent = observer.state()
     origin_ns = observer.first_ns or 0
     now_s = ((observer.newest_ns or 0) - origin_ns) / 1e9

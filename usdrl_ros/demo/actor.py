@@ -104,6 +104,9 @@ def play(
             raise ValueError(f"{option} is {value}, must be from {low} to {high}")
     if not 0 <= jitter < 1:
         raise ValueError(f"jitter is {jitter}, must be at least 0 and below 1")
+    for option, (least, most), limit in (("idle_s", idle_s, 0.0), ("height_m", height_m, 0.3), ("tempo", tempo, 0.1)):
+        if not limit <= least <= most:
+            raise ValueError(f"{option} is ({least}, {most}), must be a range (low, high) from {limit} up")
 
     acting, seeing, sensing = np.random.SeedSequence(seed).spawn(3)
     performers, segments = {}, []
@@ -199,9 +202,9 @@ def _perform(performer: Performer, person_id: str, script: Sequence[str], idle_s
 
 def _waves(rng: np.random.Generator, stamps: np.ndarray, count: int, low_hz: float, high_hz: float) -> np.ndarray:
     """Smooth random signals (T, count) of standard deviation about 1."""
-    frequencies = rng.uniform(low_hz, high_hz, (3, 1, count))
-    phases = rng.uniform(0, 2 * np.pi, (3, 1, count))
-    return np.sin(2 * np.pi * frequencies * stamps[:, None] + phases).sum(axis=0) * np.sqrt(2 / 3)
+    frequencies = rng.uniform(low_hz, high_hz, (2, 1, count))
+    phases = rng.uniform(0, 2 * np.pi, (2, 1, count))
+    return np.sin(2 * np.pi * frequencies * stamps[:, None] + phases).sum(axis=0)
 
 
 def _sway(rng: np.random.Generator, stamps: np.ndarray) -> np.ndarray:
@@ -216,7 +219,13 @@ def _sway(rng: np.random.Generator, stamps: np.ndarray) -> np.ndarray:
     return _waves(rng, stamps, len(CHANNELS), 0.05, 0.5) * size * rng.uniform(0.4, 1.4)
 
 
-_HARD_TO_SEE = {"Elbow": 1.3, "Wrist": 2.0, "Hand": 2.3, "HandTip": 2.8, "Thumb": 2.8} | {
+# How much larger the noise is than at an easy joint.
+_HARD_TO_SEE = {
+    "Elbow": 1.3,
+    "Wrist": 2.0,
+    "Hand": 2.3,
+    "HandTip": 2.8,
+    "Thumb": 2.8,
     "Knee": 1.3,
     "Ankle": 1.6,
     "Foot": 2.0,

@@ -157,7 +157,7 @@ class Body:
         """Frames of the trunk for poses (..., len(CHANNELS))."""
         channel = {name: poses[..., INDEX[name]] for name in TRUNK_CHANNELS}
         pelvis = turn_y(channel["yaw"]) @ turn_z(-channel["side"]) @ turn_x(channel["lean"])
-        base = np.stack([channel["x"], self._pelvis_height(poses, pelvis), channel["z"]], axis=-1)
+        base = np.stack([channel["x"], self.standing - channel["drop"] * self.leg, channel["z"]], axis=-1)
         middle_turn = pelvis @ turn_y(channel["twist"] / 2) @ turn_z(-channel["bend"] / 2) @ turn_x(channel["bow"] / 2)
         chest = pelvis @ turn_y(channel["twist"]) @ turn_z(-channel["bend"]) @ turn_x(channel["bow"])
         middle = base + middle_turn[..., 1] * self.lower_spine
@@ -222,32 +222,21 @@ class Body:
         points[:, _POINT[f"HandTip{name}"]] = wrist + along * (1.9 * self.hand)
         points[:, _POINT[f"Thumb{name}"]] = wrist + (0.8 * along + 0.6 * thumb_side) * self.hand
 
-    def _hip(self, pelvis: np.ndarray, side: str) -> np.ndarray:
-        return pelvis @ np.array([_sign(side) * self.hip_width / 2, -self.hip_drop, 0.0])
-
-    def _ankle(self, poses: np.ndarray, side: str) -> np.ndarray:
+    def _ankle(self, poses: np.ndarray, side: str, hip: np.ndarray) -> np.ndarray:
+        """Where the foot's channels have the ankle, lifted smoothly to where the leg reaches it."""
         foot_x, foot_z, lift, _, pitch = (poses[..., INDEX[f"{side}_{name}"]] for name in FOOT_CHANNELS)
-        heel = 1.5 * self.foot * np.maximum(np.sin(pitch), 0.0)
-        return np.stack([foot_x, self.ankle_height + lift + heel, foot_z], axis=-1)
-
-    def _pelvis_height(self, poses: np.ndarray, pelvis: np.ndarray) -> np.ndarray:
-        """The wanted height of the pelvis, lowered smoothly to where both feet can be reached."""
-        softness = 0.002
-        heights = [self.standing - poses[..., INDEX["drop"]] * self.leg]
-        for side in SIDES:
-            hip, ankle = self._hip(pelvis, side), self._ankle(poses, side)
-            away_x = poses[..., INDEX["x"]] + hip[..., 0] - ankle[..., 0]
-            away_z = poses[..., INDEX["z"]] + hip[..., 2] - ankle[..., 2]
-            below = np.sqrt(np.maximum((0.997 * self.leg) ** 2 - away_x**2 - away_z**2, 0.02))
-            heights.append(ankle[..., 1] + below - hip[..., 1])
-        stacked = np.stack(heights)
-        lowest = stacked.min(axis=0)
-        return lowest - softness * np.log(np.exp(-(stacked - lowest) / softness).sum(axis=0))
+        # The heel comes up about the ball of the foot; the square root joins smoothly to where the toes come up.
+        heel = 1.5 * self.foot * (np.sin(pitch) + np.sqrt(np.sin(pitch) ** 2 + 0.04) - 0.2) / 2
+        wanted = self.ankle_height + lift + heel
+        away = (hip[..., 0] - foot_x) ** 2 + (hip[..., 2] - foot_z) ** 2
+        reached = hip[..., 1] - np.sqrt(np.maximum((0.997 * self.leg) ** 2 - away, 0.02))
+        height = (wanted + reached + np.sqrt((wanted - reached) ** 2 + 0.01**2)) / 2
+        return np.stack([foot_x, height, foot_z], axis=-1)
 
     def _add_leg(self, points: np.ndarray, poses: np.ndarray, trunk: Trunk, side: str) -> None:
         yaw, pitch = poses[..., INDEX[f"{side}_foot_yaw"]], poses[..., INDEX[f"{side}_foot_pitch"]]
-        hip = trunk.base + self._hip(trunk.pelvis, side)
-        to_ankle = self._ankle(poses, side) - hip
+        hip = trunk.base + trunk.pelvis @ np.array([_sign(side) * self.hip_width / 2, -self.hip_drop, 0.0])
+        to_ankle = self._ankle(poses, side, hip) - hip
         distance = np.linalg.norm(to_ankle, axis=-1)
         line = to_ankle / distance[..., None]
         distance = np.clip(distance, 1.02 * abs(self.thigh - self.shank) + 0.05, 0.9995 * self.leg)

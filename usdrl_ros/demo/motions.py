@@ -45,15 +45,15 @@ def sit_down(actor: Performer) -> Limits:
     start = actor.clock
     if actor.chance(0.7):
         look = between(30, 70) * (1 if actor.chance(0.5) else -1)
-        actor.move(actor.seconds(0.6, 1.2), **actor.trunk(look=look, twist=look / 4, nod=between(0, 15), bow=8))
+        actor.move(actor.seconds(0.6, 1.2), **actor.posture(look=look, twist=look / 4, nod=between(0, 15), bow=8))
     down, settle = actor.seconds(1.1, 1.8), actor.seconds(1.1, 2.1)
     above = between(0.05, 0.42) * body.thigh  # the hips over the knees
     seat = (body.thigh - above) / body.leg
     seat_x, seat_z = actor.ahead(-between(0.9, 1.0) * float(np.sqrt(body.thigh**2 - above**2)))
-    back = actor.trunk(lean=between(-10, 2), bow=between(-2, 8), look=0, nod=0, twist=0, side=0, bend=0)
+    back = actor.posture(lean=between(-10, 2), bow=between(-2, 8), look=0, nod=0, twist=0, side=0, bend=0)
     seated = back | {"x": seat_x, "z": seat_z, "drop": seat}
     actor.seated_rest = _hands_on_thighs(actor, seated) if actor.chance(0.7) else actor.rest
-    bowed = actor.trunk(lean=between(12, 32), bow=between(6, 24), nod=-between(0, 20), look=0, twist=0)
+    bowed = actor.posture(lean=between(12, 32), bow=between(6, 24), nod=-between(0, 20), look=0, twist=0)
     arms = {f"{side}_raise": bowed["lean"] + bowed["bow"] + np.radians(between(-40, 35)) for side in SIDES}
     actor.timeline.move(actor.clock, actor.clock + down, x=seat_x, z=seat_z, drop=seat)
     actor.timeline.move(actor.clock, actor.clock + 0.7 * down, **bowed, **arms)
@@ -67,7 +67,7 @@ def stand_up(actor: Performer) -> Limits:
     between = actor.between
     start = actor.clock
     bow, rise, settle = actor.seconds(0.6, 1.3), actor.seconds(1.0, 1.6), actor.seconds(0.3, 1.0)
-    bowed = actor.trunk(lean=between(8, 26), bow=between(5, 20), nod=-between(0, 20), look=0, twist=0)
+    bowed = actor.posture(lean=between(8, 26), bow=between(5, 20), nod=-between(0, 20), look=0, twist=0)
     pitch = np.degrees(bowed["lean"] + bowed["bow"])
     arms: dict[str, float] = {}
     for side in SIDES:
@@ -89,7 +89,7 @@ def pick_up(actor: Performer) -> Limits:
         step = between(0.2, 0.4) * body.leg
         actor.step([(x + step * np.sin(yaw), z + step * np.cos(yaw), yaw)], actor.seconds(0.6, 0.9), arm_swing=8)
     squat = between(0, 1)  # 0: bends over, 1: squats
-    low = actor.trunk(lean=between(16, 36) - 10 * squat, bow=between(14, 32) - 10 * squat, nod=between(-15, 10))
+    low = actor.posture(lean=between(16, 36) - 10 * squat, bow=between(14, 32) - 10 * squat, nod=between(-15, 10))
     drop, shin = between(0.4, 0.5) + 0.15 * squat, np.radians(between(15, 35))
     # The hips are as far back as leaves the shins at this angle.
     over_knee = (1 - drop) * body.leg - body.shank * np.cos(shin)
@@ -99,11 +99,11 @@ def pick_up(actor: Performer) -> Limits:
     sides = SIDES if both else (actor.hand,)
     spot, height = actor.ahead(between(0.1, 0.32) * body.leg), between(0.12, 0.4) * body.leg
     aside = between(0.08, 0.16) if both else between(-0.05, 0.15)
-    for _ in range(12):
+    for _ in range(7):
         arms = actor.arms_to_world(sides, spot, height, aside * body.leg, low, swivel=between(0, 35))
         if all(arms[f"{side}_reach"] < 0.98 for side in sides):
             break
-        low["bow"] += np.radians(5)
+        low["bow"] += np.radians(9)  # as far as it takes
     for side in () if both else (_other(actor.hand),):
         arms |= actor.arm(side, between(20, 75), between(0, 20), 10, 20, between(0.8, 0.95))
     down = actor.seconds(1.3, 2.2)
@@ -136,13 +136,15 @@ def throw(actor: Performer) -> Limits:
     start = actor.clock
     twist = between(0, 18) * sign
     wind_up = actor.arm(side, between(105, 130), between(40, 95), 0, between(10, 40), between(0.5, 0.65))
-    actor.move(actor.seconds(0.3, 0.7), **wind_up, **actor.trunk(twist=twist, lean=-between(0, 6), bow=-4, look=-twist))
+    actor.move(
+        actor.seconds(0.3, 0.7), **wind_up, **actor.posture(twist=twist, lean=-between(0, 6), bow=-4, look=-twist)
+    )
     forward = actor.seconds(0.45, 0.75)
     over = actor.arm(side, between(118, 150), between(10, 35), 0, between(5, 30), between(0.75, 0.9))
     actor.move(0.42 * forward, **over)
     release = actor.arm(side, between(75, 98), between(-8, 25), 0, between(0, 25), between(0.92, 0.98))
     actor.move(0.58 * forward, **release)
-    bowed = actor.trunk(twist=-0.8 * twist, lean=between(0, 6), bow=between(0, 12), look=0.6 * twist)
+    bowed = actor.posture(twist=-0.8 * twist, lean=between(0, 6), bow=between(0, 12), look=0.6 * twist)
     actor.timeline.move(start, actor.clock + 0.3 * forward, **bowed)
     if actor.chance(0.6):
         low = actor.arm(side, between(20, 50), between(-12, 25), 0, 15, between(0.88, 0.97))
@@ -351,7 +353,7 @@ def _leaned(actor: Performer, sides: tuple[str, ...], lean: float, twist: float)
     elif sides[0] == "left":
         twist = -twist
     twist *= actor.between(0.0, 1.0)
-    return actor.trunk(lean=lean / 2, bow=lean / 2, twist=twist, look=-twist)
+    return actor.posture(lean=lean / 2, bow=lean / 2, twist=twist, look=-twist)
 
 
 def _hands_on_thighs(actor: Performer, seated: dict[str, float]) -> dict[str, float]:
@@ -393,15 +395,15 @@ def idle(actor: Performer, seconds: float) -> None:
 def _look_around(actor: Performer, seconds: float) -> None:
     look = actor.between(-60, 60)
     there, back = 0.4 * min(seconds, 2.0), 0.4 * min(seconds, 2.0)
-    actor.move(there, **actor.trunk(look=look, twist=0.2 * look, nod=actor.between(-8, 20)))
+    actor.move(there, **actor.posture(look=look, twist=0.2 * look, nod=actor.between(-8, 20)))
     actor.wait(0.2 * min(seconds, 2.0) * actor.rng.random())
-    actor.move(back, **actor.trunk(look=0, twist=0, nod=0))
+    actor.move(back, **actor.posture(look=0, twist=0, nod=0))
 
 
 def _move_trunk(actor: Performer, seconds: float) -> None:
     part = min(seconds, 3.0) / 2
-    actor.move(part, **actor.trunk(lean=actor.between(-3, 8), bow=actor.between(-3, 8), twist=actor.between(-10, 10)))
-    actor.move(part, **actor.trunk(lean=0, bow=0, twist=0))
+    actor.move(part, **actor.posture(lean=actor.between(-3, 8), bow=actor.between(-3, 8), twist=actor.between(-10, 10)))
+    actor.move(part, **actor.posture(lean=0, bow=0, twist=0))
 
 
 def _shift_weight(actor: Performer, seconds: float) -> None:

@@ -96,7 +96,14 @@ class Performer:
         self.stance_width = self.body.hip_width * between(1.0, 1.7)
         self.toes_out = np.radians(between(2, 15))
         lean, bow, nod = np.radians([between(-3, 2), between(-2, 6), between(-5, 8)])
-        self.straight = {"drop": between(0.002, 0.005), "lean": lean, "bow": bow, "side": 0.0, "bend": 0.0, "twist": 0.0}
+        self.straight = {
+            "drop": between(0.002, 0.005),
+            "lean": lean,
+            "bow": bow,
+            "side": 0.0,
+            "bend": 0.0,
+            "twist": 0.0,
+        }
         self.gaze = {"look": 0.0, "nod": nod}
         raised, out, spread, swivel = between(0, 10), between(-5, 10), between(5, 13), between(0, 35)
         reach = between(0.94, 0.985)
@@ -135,7 +142,7 @@ class Performer:
     def last(self, channel: str) -> float:
         return self.timeline.last(channel)
 
-    def trunk(self, **degrees: float) -> dict[str, float]:
+    def posture(self, **degrees: float) -> dict[str, float]:
         """Channels of trunk and head, changed by degrees from how the person holds them at ease."""
         ease = self.straight | self.gaze
         return {channel: ease[channel] + np.radians(value) for channel, value in degrees.items()}
@@ -275,6 +282,11 @@ class Performer:
             self.timeline.move(landing, landing + 0.1 * step_seconds, **{f"{side}_foot_pitch": 0.0})
             x, z, yaw = self.stance
             self.timeline.move(pelvis_start, landing, x=x, z=z, yaw=yaw)
+            left, right = ([self.last(f"{foot_side}_foot_{axis}") for axis in "xz"] for foot_side in SIDES)
+            apart = min(float(np.hypot(left[0] - right[0], left[1] - right[1])) / self.body.leg, 1.2)
+            lowest = self.straight["drop"] + 0.7 * (1 - np.sqrt(1 - (apart / 2) ** 2))
+            self.timeline.move(pelvis_start, middle, drop=self.straight["drop"])
+            self.timeline.move(middle, landing, drop=lowest)
             if arm_swing:
                 swing = np.radians(arm_swing) * min(1.5 * size, 1.0)
                 for arm, forward in ((side, -1.0), (other, 1.1)):

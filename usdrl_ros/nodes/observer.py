@@ -7,6 +7,7 @@ from collections import deque
 from functools import partial
 from typing import Any
 
+from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
@@ -24,10 +25,11 @@ class Observer(Node):
     Args:
         writer: An open bag.
         skeletons, truth: Topics of the input.
+        context: As for any node.
     """
 
-    def __init__(self, writer: BagWriter, *, skeletons: str, truth: str) -> None:
-        super().__init__("observer")
+    def __init__(self, writer: BagWriter, *, skeletons: str, truth: str, context: Context | None = None) -> None:
+        super().__init__("observer", context=context)
         self._writer = writer
         self._lock = threading.Lock()
         self._people: tuple[str, ...] = ()

@@ -40,7 +40,7 @@ class ParameterSpec:
     def allowed(self) -> str:
         """The values that it may have, in words."""
         kind = type(self.default)
-        words = {bool: "true or false", int: "an integer", float: "a float (with a point: 10.0)", str: "a string"}
+        words = {bool: "true or false", int: "an integer", float: "a float", str: "a string"}
         text = words.get(kind, "a list of strings")
         if self.choices:
             text = f"one of {', '.join(self.choices)}"
@@ -77,7 +77,8 @@ class ParameterSpec:
         if fits and self.low is not None and self.high is not None:
             fits = self.low <= value <= self.high  # NaN fails, too
         if not fits:
-            return f"parameter {self.name} is {value!r}, must be {self.allowed}"
+            hint = f" (write {value}.0)" if isinstance(self.default, float) and type(value) is int else ""
+            return f"parameter {self.name} is {value!r}, must be {self.allowed}{hint}"
         fault = self.fault(value)
         return f"parameter {self.name} is {value!r}: {fault}" if fault else None
 

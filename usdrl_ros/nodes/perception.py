@@ -184,7 +184,8 @@ class PerceptionNode(LifecycleNode):
         """End what runs, and give all back, from any state."""
         self._stop()
         self._release()
-        self._log_summary()
+        if self.monitor.counters:
+            self._log_summary()
         return super().on_shutdown(state)
 
     @_guarded
@@ -244,7 +245,7 @@ class PerceptionNode(LifecycleNode):
         self._publish_events(events)
         if input_stopped:
             self.get_logger().info(
-                f"no skeletons on {self._input_topic} for {self._input_timeout_s} s: ended {len(events)} running actions"
+                f"no skeletons on {self._input_topic} for {self._input_timeout_s} s: ended {len(events)} actions"
             )
 
     def _publish_events(self, events: list[Event]) -> None:
@@ -315,7 +316,7 @@ def perceive(stop: threading.Event) -> int:
 
 def main(args: Sequence[str] | None = None) -> int:
     """The program; returns its exit code."""
-    return run_program("perception", perceive, args)
+    return run_program("perception", perceive, sys.argv[1:] if args is None else args)
 
 
 if __name__ == "__main__":

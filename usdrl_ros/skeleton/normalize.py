@@ -23,9 +23,9 @@ def normalize(joints: np.ndarray) -> np.ndarray:
         joints: (..., T, M, 25, 3) metres, any right-handed frame, the main person first; NaN or infinite where unseen.
 
     Returns:
-        The same shape, the unseen replaced by 0 (the main person's SpineMid). Where SpineMid is unseen, the frame is centred on
-        the mean of the main person's seen joints; where the joints of a rotation are unseen in the first frame, the
-        first frame that shows them serves; without any, that rotation is left out.
+        The same shape, the unseen replaced by 0 (the main person's SpineMid). Where SpineMid is unseen, the frame is
+        centred on the mean of the main person's seen joints; where the joints of a rotation are unseen in the first
+        frame, the first frame that shows them serves; without any, that rotation is left out.
     """
     main = joints[..., 0, :, :]
     seen = np.isfinite(main).all(-1, keepdims=True)

@@ -1,0 +1,219 @@
+"""Joint layouts against the rules written out one by one, and properties that every rule must have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from usdrl_ros.demo.actor import play
+from usdrl_ros.skeleton import layouts
+from usdrl_ros.skeleton.layouts import NTU_25, LayoutError, available_layouts, load_layout
+
+LAYOUTS = {"ntu_25": (25, 0), "kinect_v1_20": (20, 5), "coco_17": (17, 10)}
+"""Joints, and how many of NTU-25 are derived."""
+
+
+def random_joints(layout: str, *batch: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(0, 1, (*batch, LAYOUTS[layout][0], 3))
+
+
+def other_side(name: str) -> str:
+    return name.replace("Left", "?").replace("Right", "Left").replace("?", "Right")
+
+
+def coco_by_hand(p: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The rules of the layout's source, as formulas."""
+    out = {
+        "SpineBase": (p["left_hip"] + p["right_hip"]) / 2,
+        "Head": (p["left_ear"] + p["right_ear"]) / 2,
+        "SpineShoulder": (p["left_shoulder"] + p["right_shoulder"]) / 2,
+    }
+    out["SpineMid"] = (out["SpineBase"] + out["SpineShoulder"]) / 2
+    out["Neck"] = out["SpineShoulder"] + 0.35 * (out["Head"] - out["SpineShoulder"])
+    for side, s in (("Left", "left_"), ("Right", "right_")):
+        wrist, elbow = p[s + "wrist"], p[s + "elbow"]
+        out |= {
+            f"Shoulder{side}": p[s + "shoulder"],
+            f"Elbow{side}": elbow,
+            f"Wrist{side}": wrist,
+            f"Hand{side}": wrist + 0.25 * (wrist - elbow),
+            f"Thumb{side}": wrist + 0.25 * (wrist - elbow),
+            f"HandTip{side}": wrist + 0.5 * (wrist - elbow),
+            f"Hip{side}": p[s + "hip"],
+            f"Knee{side}": p[s + "knee"],
+            f"Ankle{side}": p[s + "ankle"],
+            f"Foot{side}": p[s + "ankle"],
+        }
+    return out
+
+
+def test_the_layouts_that_are_there() -> None:
+    assert available_layouts() == tuple(sorted(LAYOUTS))
+
+
+@pytest.mark.parametrize(("name", "joints", "derived"), [(name, *counts) for name, counts in LAYOUTS.items()])
+def test_counts_and_weights(name: str, joints: int, derived: int) -> None:
+    layout = load_layout(name)
+    assert len(layout.joint_names) == len(set(layout.joint_names)) == joints
+    assert layout.derived.sum() == derived
+    assert layout.matrix.shape == (25, joints)
+    np.testing.assert_allclose(layout.matrix.sum(1), 1.0, atol=1e-12)
+    # A skeleton is a tree, and COCO's face is bound to the trunk by nothing.
+    assert all(0 <= a < joints and 0 <= b < joints and a != b for a, b in layout.bones)
+    assert len(layout.bones) == {"coco_17": 16}.get(name, joints - 1)
+
+
+def test_ntu_25_is_the_identity() -> None:
+    joints = random_joints("ntu_25", 4)
+    mapped, confidence = load_layout("ntu_25").to_ntu25(joints)
+    np.testing.assert_array_equal(mapped, joints)
+    np.testing.assert_array_equal(confidence, np.ones((4, 25)))
+
+
+def test_coco_17_by_hand() -> None:
+    joints = random_joints("coco_17")
+    layout = load_layout("coco_17")
+    expected = coco_by_hand(dict(zip(layout.joint_names, joints, strict=True)))
+    mapped, _ = layout.to_ntu25(joints)
+    for name, value in zip(NTU_25, mapped, strict=True):
+        np.testing.assert_allclose(value, expected[name], atol=1e-12, err_msg=name)
+
+
+def test_kinect_v1_20_by_hand() -> None:
+    joints = random_joints("kinect_v1_20")
+    layout = load_layout("kinect_v1_20")
+    p = dict(zip(layout.joint_names, joints, strict=True))
+    expected = {name: p[name] for name in NTU_25 if name in p}
+    expected |= {"SpineBase": p["HipCenter"], "SpineMid": p["Spine"], "SpineShoulder": p["ShoulderCenter"]}
+    expected["Neck"] = p["ShoulderCenter"] + 0.35 * (p["Head"] - p["ShoulderCenter"])
+    for side in ("Left", "Right"):
+        expected[f"HandTip{side}"] = p[f"Wrist{side}"] + 0.5 * (p[f"Wrist{side}"] - p[f"Elbow{side}"])
+        expected[f"Thumb{side}"] = p[f"Hand{side}"]
+    mapped, _ = layout.to_ntu25(joints)
+    np.testing.assert_allclose(mapped, np.stack([expected[name] for name in NTU_25]), atol=1e-12)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_left_and_right_are_treated_alike(name: str) -> None:
+    layout = load_layout(name)
+
+    def flipped(joint: str) -> str:
+        swapped = other_side(joint)
+        return swapped.replace("left", "?").replace("right", "left").replace("?", "right")
+
+    joints = random_joints(name)
+    swapped = joints[[layout.joint_names.index(flipped(joint)) for joint in layout.joint_names]]
+    mapped, swapped_mapped = layout.to_ntu25(joints)[0], layout.to_ntu25(swapped)[0]
+    expected = mapped[[NTU_25.index(other_side(joint)) for joint in NTU_25]]
+    np.testing.assert_allclose(swapped_mapped, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_moving_and_turning_the_camera_moves_all_joints_alike(name: str) -> None:
+    turn, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))
+    joints, shift = random_joints(name, 2, 3), np.array([3.0, -1.0, 10.0])
+    layout = load_layout(name)
+    np.testing.assert_allclose(
+        layout.to_ntu25(joints @ turn.T + shift)[0], layout.to_ntu25(joints)[0] @ turn.T + shift, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("unseen", [np.nan, np.inf, -np.inf])
+def test_a_joint_without_a_source_is_unseen(unseen: float) -> None:
+    layout = load_layout("coco_17")
+    joints = random_joints("coco_17")
+    joints[layout.joint_names.index("left_wrist"), 1] = unseen
+    mapped, confidence = layout.to_ntu25(joints)
+    lost = {"WristLeft", "HandLeft", "HandTipLeft", "ThumbLeft"}
+    assert {name for name, joint in zip(NTU_25, mapped, strict=True) if np.isnan(joint).all()} == lost
+    assert {name for name, value in zip(NTU_25, confidence, strict=True) if value == 0.0} == lost
+    assert np.isfinite(mapped).all(-1).sum() == 25 - len(lost)
+
+
+def test_confidence_is_the_least_of_the_sources() -> None:
+    layout = load_layout("coco_17")
+    given = np.random.default_rng(2).uniform(0.1, 1.0, 17)
+    c = dict(zip(layout.joint_names, given, strict=True))
+    mapped, confidence = layout.to_ntu25(random_joints("coco_17"), given)
+    found = dict(zip(NTU_25, confidence, strict=True))
+    assert np.isfinite(mapped).all()
+    assert found["SpineBase"] == min(c["left_hip"], c["right_hip"])
+    assert found["SpineMid"] == min(c["left_hip"], c["right_hip"], c["left_shoulder"], c["right_shoulder"])
+    assert found["Neck"] == min(c["left_ear"], c["right_ear"], c["left_shoulder"], c["right_shoulder"])
+    assert found["HandTipRight"] == min(c["right_wrist"], c["right_elbow"])
+    assert found["KneeLeft"] == c["left_knee"]
+
+
+@pytest.mark.parametrize(("given", "kept"), [(np.nan, 0.0), (0.0, 0.0), (-1.0, 0.0), (1.5, 1.0), (np.inf, 1.0)])
+def test_odd_confidences(given: float, kept: float) -> None:
+    confidences = np.ones(25)
+    confidences[3] = given
+    mapped, confidence = load_layout("ntu_25").to_ntu25(random_joints("ntu_25"), confidences)
+    assert confidence[3] == kept
+    assert np.isnan(mapped[3]).all() == (kept == 0.0)
+    assert np.isfinite(np.delete(mapped, 3, 0)).all()
+
+
+def test_what_is_given_is_not_changed() -> None:
+    joints, confidence = random_joints("ntu_25"), np.full(25, 2.0)
+    joints[4] = np.nan
+    before = joints.copy()
+    load_layout("ntu_25").to_ntu25(joints, confidence)
+    np.testing.assert_array_equal(joints, before)
+    assert (confidence == 2.0).all()
+
+
+@pytest.mark.parametrize("name", ["kinect_v1_20", "coco_17"])
+def test_a_derived_skeleton_is_near_the_true_one(name: str) -> None:
+    """The actor's performance is the same one in every layout."""
+    options = dict(seed=3, rate_hz=5.0, noise_m=0.0)
+    truth = play(["wave", "throw"], **options, layout="ntu_25").joints["person_1"]
+    layout = load_layout(name)
+    mapped, _ = layout.to_ntu25(play(["wave", "throw"], **options, layout=name).joints["person_1"])
+    distance = np.linalg.norm(mapped - truth, axis=-1)
+    near = {"FootLeft", "FootRight", "ThumbLeft", "ThumbRight"} if name == "coco_17" else {"ThumbLeft", "ThumbRight"}
+    for joint, error in zip(NTU_25, distance.max(0), strict=True):
+        assert error < (0.25 if joint in near else 0.12), (joint, error)
+
+
+@pytest.mark.parametrize("shape", [(24, 3), (25, 2), (25,), (3, 25)])
+def test_a_wrong_shape_is_told(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"'ntu_25' has 25 joints: expected \(\.\.\., 25, 3\), got"):
+        load_layout("ntu_25").to_ntu25(np.zeros(shape))
+
+
+@pytest.mark.parametrize("name", ["", "coco", "../layouts/coco_17", "COCO_17"])
+def test_an_unknown_layout_is_told_with_those_that_are_known(name: str) -> None:
+    with pytest.raises(LayoutError, match=f"unknown joint layout '{name}'; known are coco_17, kinect_v1_20, ntu_25"):
+        load_layout(name)
+
+
+def broken(rules: dict[str, object]) -> dict[str, object]:
+    return {"joints": list(NTU_25), "bones": [], "to_ntu_25": {joint: [joint] for joint in NTU_25} | rules}
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (broken({"Nose": ["Head"]}), "Nose"),
+        (broken({"Head": ["Hat"]}), "Hat"),
+        (broken({"Head": "guess"}), "guess"),
+        (broken({"HandLeft": "same_as_hand"}), "in a circle: .'HandLeft'"),
+        ({**broken({}), "joints": [*NTU_25, "Head"]}, "twice"),
+        ({**broken({}), "bones": [["Head", "Hat"]]}, "Hat"),
+        ({"joints": list(NTU_25)}, "to_ntu_25"),
+        ([1, 2], "list"),
+        (None, "NoneType"),
+    ],
+)
+def test_a_broken_file_is_told(
+    content: object, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "layouts").mkdir()
+    (tmp_path / "layouts" / "mine.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    monkeypatch.setattr(layouts, "data_directory", lambda name: tmp_path)
+    with pytest.raises(LayoutError, match=f"'mine' .*mine.yaml.* cannot be used: .*{fault}"):
+        load_layout("mine")

@@ -1,0 +1,162 @@
+"""Normalisation against a loop over scalars with scipy's rotations, and what it must not depend on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from usdrl_ros.skeleton.layouts import SHOULDER_LEFT, SHOULDER_RIGHT, SPINE_BASE, SPINE_MID
+from usdrl_ros.skeleton.normalize import normalize, rotation_between
+
+Rotation = pytest.importorskip("scipy.spatial.transform", reason="scipy is not installed").Rotation
+
+X, Z = np.array([1.0, 0.0, 0.0]), np.array([0.0, 0.0, 1.0])
+
+
+def smallest_rotation(vector: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """About the normal of both, by the angle between them."""
+    normal = np.cross(vector, target)
+    angle = np.arctan2(np.linalg.norm(normal), vector @ target)
+    return Rotation.from_rotvec(normal / np.linalg.norm(normal) * angle).as_matrix()
+
+
+def normalized_by_loops(joints: np.ndarray) -> np.ndarray:
+    """One window (T, M, 25, 3), as docstring and paper say it, joint by joint."""
+    joints = joints.astype(float).copy()
+    for frame in joints:
+        main = frame[0]
+        seen = [joint for joint in main if np.isfinite(joint).all()]
+        centre = main[SPINE_MID].copy() if np.isfinite(main[SPINE_MID]).all() else sum(seen) / max(len(seen), 1)
+        frame -= centre
+    turn = np.eye(3)
+    for begin, end, target in ((SPINE_BASE, SPINE_MID, Z), (SHOULDER_RIGHT, SHOULDER_LEFT, X)):
+        for frame in joints:
+            vector = frame[0, end] - frame[0, begin]
+            if np.isfinite(vector).all():
+                turn = smallest_rotation(turn @ vector, target) @ turn
+                break
+    for frame in joints:
+        for person in frame:
+            for v in range(25):
+                person[v] = turn @ person[v] if np.isfinite(person[v]).all() else 0.0
+    return joints
+
+
+def windows(*batch: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, 0.5, (*batch, 8, 2, 25, 3)) + np.array([1.0, 0.2, 3.0])
+
+
+def upright(joints: np.ndarray) -> np.ndarray:
+    """The same with the shoulders square to the spine in the first frame, as on a person who stands straight."""
+    joints = joints.copy()
+    first = joints[..., 0, 0, :, :]
+    spine = first[..., SPINE_MID, :] - first[..., SPINE_BASE, :]
+    across = first[..., SHOULDER_LEFT, :] - first[..., SHOULDER_RIGHT, :]
+    share = (across * spine).sum(-1, keepdims=True) / (spine * spine).sum(-1, keepdims=True)
+    first[..., SHOULDER_LEFT, :] -= share * spine
+    return joints
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_equals_the_loops(seed: int) -> None:
+    joints = windows(seed=seed)
+    np.testing.assert_allclose(normalize(joints), normalized_by_loops(joints), atol=1e-12)
+
+
+@pytest.mark.parametrize("unseen", [0.05, 0.5, 0.9])
+def test_equals_the_loops_where_joints_are_unseen(unseen: float) -> None:
+    rng = np.random.default_rng(1)
+    joints = windows(20, seed=1)
+    joints[rng.random(joints.shape[:-1]) < unseen] = np.nan
+    expected = np.stack([normalized_by_loops(window) for window in joints])
+    found = normalize(joints)
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+    assert np.isfinite(found).all()
+
+
+def test_nothing_seen_gives_zero() -> None:
+    assert (normalize(np.full((2, 8, 1, 25, 3), np.nan)) == 0.0).all()
+
+
+def test_infinite_is_unseen() -> None:
+    joints = windows(3)
+    joints[:, 2, 0, 7] = np.nan
+    joints[:, 3, 0, SPINE_MID] = np.nan
+    infinite = joints.copy()
+    infinite[:, 2, 0, 7] = [np.inf, 0.0, 0.0]
+    infinite[:, 3, 0, SPINE_MID, 1] = -np.inf
+    np.testing.assert_array_equal(normalize(infinite), normalize(joints))
+
+
+def test_the_main_person_lies_as_defined() -> None:
+    found = normalize(upright(windows(30)))[..., 0, :, :]
+    np.testing.assert_allclose(found[..., SPINE_MID, :], 0.0, atol=1e-12)
+    spine = found[:, 0, SPINE_MID] - found[:, 0, SPINE_BASE]
+    across = found[:, 0, SHOULDER_LEFT] - found[:, 0, SHOULDER_RIGHT]
+    np.testing.assert_allclose(spine / np.linalg.norm(spine, axis=-1, keepdims=True), np.tile(Z, (30, 1)), atol=1e-12)
+    np.testing.assert_allclose(across / np.linalg.norm(across, axis=-1, keepdims=True), np.tile(X, (30, 1)), atol=1e-12)
+
+
+def test_distances_within_a_frame_stay() -> None:
+    joints = windows(4)
+    before, after = (
+        np.linalg.norm(x[..., :, None, :] - x[..., None, :, :], axis=-1)
+        for x in (joints.reshape(4, 8, 50, 3), normalize(joints).reshape(4, 8, 50, 3))
+    )
+    np.testing.assert_allclose(after, before, atol=1e-12)
+
+
+def test_does_not_depend_on_where_the_camera_stands() -> None:
+    """Another rotation and shift for each window of a batch. Exact where the shoulders are square to the spine."""
+    rng = np.random.default_rng(2)
+    joints = upright(windows(50))
+    turns = Rotation.random(50, rng=rng).as_matrix()
+    moved = np.einsum("nij,ntmvj->ntmvi", turns, joints) + rng.normal(0, 5, (50, 1, 1, 1, 3))
+    np.testing.assert_allclose(normalize(moved), normalize(joints), atol=1e-9)
+
+
+def test_does_not_depend_on_where_the_person_walks() -> None:
+    joints = windows(5)
+    moved = joints + np.random.default_rng(3).normal(0, 2, (5, 8, 1, 1, 3))
+    np.testing.assert_allclose(normalize(moved), normalize(joints), atol=1e-12)
+
+
+def test_leaning_people_differ_by_a_turn_about_their_shoulders_alone() -> None:
+    """The method's second rotation is the smallest one, so that a lean lets some of the camera's turn through."""
+    rng = np.random.default_rng(4)
+    joints = windows(50)
+    turns = Rotation.random(50, rng=rng).as_matrix()
+    plain, moved = normalize(joints), normalize(np.einsum("nij,ntmvj->ntmvi", turns, joints))
+    np.testing.assert_allclose(moved[..., 0], plain[..., 0], atol=1e-9)
+    np.testing.assert_allclose(np.hypot(*moved[..., 1:].T), np.hypot(*plain[..., 1:].T), atol=1e-9)
+
+
+def test_what_is_given_is_not_changed() -> None:
+    joints = windows(2)
+    joints[0, 0, 0, 5] = np.nan
+    before = joints.copy()
+    normalize(joints)
+    np.testing.assert_array_equal(joints, before)
+
+
+@pytest.mark.parametrize("target", [X, Z, np.array([0.6, 0.0, -0.8])])
+def test_rotations_are_the_smallest_ones(target: np.ndarray) -> None:
+    vectors = np.random.default_rng(5).normal(0, 1, (200, 3)) * np.logspace(-6, 6, 200)[:, None]
+    rotations = rotation_between(vectors, target)
+    expected = np.stack([smallest_rotation(vector, target) for vector in vectors])
+    np.testing.assert_allclose(rotations, expected, atol=1e-9)
+    np.testing.assert_allclose(np.linalg.det(rotations), 1.0, atol=1e-9)
+
+
+@pytest.mark.parametrize("angle", [0.0, 1e-9, 1e-4, np.pi - 1e-3, np.pi - 1e-4, np.pi - 1e-5, np.pi])
+def test_rotations_of_nearly_equal_and_nearly_opposite_vectors(angle: float) -> None:
+    vectors = np.stack([np.array([np.sin(angle) * np.cos(a), np.sin(angle) * np.sin(a), np.cos(angle)]) for a in range(7)])
+    rotations = rotation_between(3.0 * vectors, Z)
+    np.testing.assert_allclose(rotations @ np.swapaxes(rotations, -1, -2), np.tile(np.eye(3), (7, 1, 1)), atol=1e-6)
+    np.testing.assert_allclose(np.linalg.det(rotations), 1.0, atol=1e-6)
+    np.testing.assert_allclose(np.einsum("nij,nj->ni", rotations, vectors), np.tile(Z, (7, 1)), atol=1e-4)
+
+
+@pytest.mark.parametrize("vector", [[0, 0, 0], [np.nan, 0, 1], [np.nan] * 3, [1e-12, 0, 0]])
+def test_no_direction_gives_no_rotation(vector: list[float]) -> None:
+    np.testing.assert_array_equal(rotation_between(np.array([vector, [0.0, 0.0, 2.0]]), Z), np.tile(np.eye(3), (2, 1, 1)))
