@@ -219,17 +219,17 @@ def wait_until(condition, timeout_s: float = 20.0, what: str = "") -> None:
 
 
 def pose(right_hand_m: float = -0.4, left_hand_m: float = -0.4) -> np.ndarray:
-    """A standing person, NTU-25 (25, 3), y up, 2 m away; the hands so far above the head."""
+    """A standing person, NTU-25 (25, 3), y up, 2 m away, seen from the side; the hands so far above the head."""
     joints = np.zeros((25, 3))
     joints[[0, 1, 20, 2, 3], 1] = [0.0, 0.3, 0.5, 0.55, 0.7]  # spine, neck, head
     for side, first_arm, first_leg, tips, hand_m in (
         (-1, 4, 12, (21, 22), left_hand_m),
         (1, 8, 16, (23, 24), right_hand_m),
     ):
-        joints[first_arm : first_arm + 4, 0] = side * np.array([0.2, 0.25, 0.3, 0.3])
+        joints[first_arm : first_arm + 4, 2] = side * np.array([0.2, 0.25, 0.3, 0.3])
         joints[first_arm : first_arm + 4, 1] = np.linspace(0.5, 0.7 + hand_m, 4)
         joints[list(tips)] = joints[first_arm + 3]
-        joints[first_leg : first_leg + 4, 0] = side * 0.1
+        joints[first_leg : first_leg + 4, 2] = side * 0.1
         joints[first_leg : first_leg + 4, 1] = [0.0, -0.45, -0.9, -0.95]
     return joints + [0.0, 0.0, 2.0]
 

@@ -186,8 +186,17 @@ class FitData(lightning.LightningDataModule):
 
 
 def act(takes: int, first_seed: int, actions: tuple[str, ...]) -> list[Recording]:
-    """Acted recordings of all kinds of people and views, one a seed."""
-    return [play(random_script(seed, 10, actions), seed=seed) for seed in range(first_seed, first_seed + takes)]
+    """Acted recordings of all kinds of people and views, one a seed; every other one with the joints of Kinect v1."""
+    return [
+        play(
+            random_script(seed, 10, actions),
+            seed=seed,
+            layout=("ntu_25", "kinect_v1_20")[seed % 2],
+            tempo=(0.8, 2.0),
+            name=f"actor_{seed}",
+        )
+        for seed in range(first_seed, first_seed + takes)
+    ]
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:

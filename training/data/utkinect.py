@@ -1,7 +1,8 @@
 """UTKinect-Action3D (Xia et al., CVPR Workshops 2012): 20 untrimmed takes of 10 people, 10 actions each.
 
 `ROOT/joints/joints_sNN_eNN.txt` has a line a frame: frame number, then 20 x 3 metres (Kinect v1). Frame numbers run at
-30 a second; several files repeat lines. Labels are `ROOT/joints/actionLabel_modified.txt`, in frame numbers.
+30 a second by the data set's page, although people then move about half as fast as people do (walking at 0.3 m/s), so
+that training varies the speed up to that; several files repeat lines. Labels are `ROOT/joints/actionLabel_modified.txt`, in frame numbers.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class Variation:
     """How training windows vary; probabilities are of a window.
 
     Args:
-        speed: Largest factor by which an action is faster or slower.
+        faster, slower: Largest factors by which an action is faster or slower than recorded.
         size: Largest share by which a person is larger or smaller.
         noise_m: Largest standard deviation of noise on each coordinate, metres.
         shear: Largest off-diagonal entry of a random shear.
@@ -47,7 +47,8 @@ class Variation:
         poorer: Probability that the skeleton is derived from COCO-17's joints alone.
     """
 
-    speed: float = 1.3
+    faster: float = 2.4
+    slower: float = 1.25
     size: float = 0.15
     noise_m: float = 0.02
     shear: float = 0.15
@@ -58,7 +59,7 @@ class Variation:
     poorer: float = 0.1
 
 
-NO_VARIATION = Variation(1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+NO_VARIATION = Variation(1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ class WindowDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):
             )
         track = self._tracks[rng.choice(len(self._tracks), p=self._share)]
         end = rng.uniform(track.stamps[0] + 0.5, track.stamps[-1])
-        speed = self._variation.speed ** rng.uniform(-1.0, 1.0)
+        speed = np.exp(rng.uniform(-np.log(self._variation.slower), np.log(self._variation.faster)))
         skeletons, times = make_window(track, end, self._window_s * speed, self._variation, rng)
         labels = track.label_at(times).astype(np.int64)
         return torch.from_numpy(skeletons), torch.from_numpy(labels), torch.tensor(action_of(labels))
