@@ -105,7 +105,7 @@ class Program:
 
 
 def perception(*parameters: str, remap: str = "") -> Program:
-    """The perception node with parameters such as "rate_hz:=5.0"."""
+    """The perception node with parameters such as "rate:=5.0"."""
     arguments = [argument for parameter in parameters for argument in ("-p", parameter)]
     return Program("usdrl_ros.nodes.perception", "--ros-args", *arguments, *(("-r", remap) if remap else ()))
 

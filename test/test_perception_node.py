@@ -205,13 +205,13 @@ def test_life_cycle_and_models_that_cannot_be_used(domain, model, tmp_path):
             assert peer.set_parameter("model", str(tmp_path / name)) is None
             assert not peer.change_state("configure")
             program.wait_for_log(f"\\[ERROR\\].*{name} {message}")
-        assert "from 0.5 to 60.0" in peer.set_parameter("rate_hz", 100.0)
+        assert "from 0.5 to 60.0" in peer.set_parameter("rate", 100.0)
         assert "end_threshold" in peer.set_parameter("end_threshold", 0.9)
         assert peer.set_parameter("model", str(model)) is None
         for cycle in range(2):
             assert peer.change_state("configure")
             assert peer.change_state("activate")
-            assert "deactivate and clean it up first" in peer.set_parameter("rate_hz", 5.0)
+            assert "deactivate and clean it up first" in peer.set_parameter("rate", 5.0)
             peer.wait_for_perception()
             stage = Stage(program, peer)
             stage.play(1.0, "raiser", right_hand_m=0.2)
@@ -246,8 +246,8 @@ def test_signal_ends_what_runs_and_the_node(domain, model, number):
     ("arguments", "line"),
     [
         ("-p model:=/no/such/model.onnx", "model /no/such/model.onnx is not there"),
-        ("-p rate_hz:=1000.0", "parameter rate_hz is 1000.0, must be a float from 0.5 to 60.0"),
-        ("-p rate_hz:=10", "parameter rate_hz is 10, must be a float from 0.5 to 60.0 (write 10.0)"),
+        ("-p rate:=1000.0", "parameter rate is 1000.0, must be a float from 0.5 to 60.0"),
+        ("-p rate:=10", "parameter rate is 10, must be a float from 0.5 to 60.0 (write 10.0)"),
         ("-p threads:=many", "parameter threads is 'many', must be an integer from 1 to 64"),
         ("-p engine:=abacus", "parameter engine is 'abacus', must be one of auto"),
         ("-p end_threshold:=0.9", "parameter end_threshold is 0.9, must not be above start_threshold"),

@@ -66,7 +66,7 @@ class _Track:
         self.frame_id = ""
         self.position: tuple[float, ...] = (float("nan"),) * 3
         # The worker may be behind the newest sample by as many steps as may wait.
-        self.window = SkeletonWindow(window_s + 1.0 + MAX_PENDING_STEPS / settings.rate_hz)
+        self.window = SkeletonWindow(window_s + 1.0 + MAX_PENDING_STEPS / settings.rate)
         self.since_ns = 0
         self.timeline = Timeline(round(window_s * 1e9 / frames), frames, len(actions) + 1)
         decoding = DecoderSettings(
@@ -104,7 +104,7 @@ class Recognizer:
         self.settings = settings or Settings()
         self.counters: Counter[str] = Counter()
         self._engine = engine
-        self._step_ns = round(1e9 / self.settings.rate_hz)
+        self._step_ns = round(1e9 / self.settings.rate)
         self._lock = threading.Lock()
         self._tracks: dict[str, _Track] = {}
         self._gone: list[tuple[_Track, int]] = []  # tracks to end in the next step, and when they were last seen

@@ -23,7 +23,7 @@ class Settings:
         ValueError: A value is out of its range; the message names it.
     """
 
-    rate_hz: float = setting(10.0, "Steps a second of the stamps' clock.", 0.5, 60.0)
+    rate: float = setting(10.0, "Steps a second, Hz, by the stamps' clock.", 0.5, 60.0)
     max_people: int = setting(16, "Most people looked at in a step; who acts comes first, then who is nearest.", 1, 256)
     start_threshold: float = setting(0.5, "An action starts when its probability reaches this.", 0.01, 1.0)
     end_threshold: float = setting(0.25, "An action goes on while its probability is at least this.", 0.0, 1.0)
