@@ -1,4 +1,4 @@
-"""What the tests over DDS share: a domain of their own, programs, a peer to talk to them, a model that is easy to foresee."""
+"""What the tests over DDS share: a domain of their own, programs, a peer who talks to them, a model easy to foresee."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-rclpy = pytest.importorskip("rclpy", reason="no ROS 2 here: run by `make test`")
+pytest.importorskip("rclpy", reason="no ROS 2 here: run by `make test`")
 pytest.importorskip("usdrl_ros.msg", reason="the messages are not built: run by `make test`", exc_type=ImportError)
 
+import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
@@ -26,10 +27,10 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from usdrl_ros.msg import ActionEvent, ActionScores, ActionVocabulary, SkeletonArray
 
 from usdrl_ros.inference.engine import ModelInfo
 from usdrl_ros.messages import message_to_event, skeletons_to_message
-from usdrl_ros.msg import ActionEvent, ActionScores, ActionVocabulary, SkeletonArray
 from usdrl_ros.nodes.conversion import message_types
 from usdrl_ros.skeleton.normalize import NORMALIZATION
 from usdrl_ros.skeleton.person import Person
@@ -176,7 +177,8 @@ class Peer:
     def scored(self, person_id: str, from_ns: int) -> bool:
         """Whether there are scores of a person from a stamp on."""
         return any(
-            message.person_id == person_id and message.header.stamp.sec * 10**9 + message.header.stamp.nanosec >= from_ns
+            message.person_id == person_id
+            and message.header.stamp.sec * 10**9 + message.header.stamp.nanosec >= from_ns
             for message in list(self.heard["usdrl/scores"])
         )
 
@@ -231,7 +233,7 @@ def pose(right_hand_m: float = -0.4, left_hand_m: float = -0.4) -> np.ndarray:
         joints[list(tips)] = joints[first_arm + 3]
         joints[first_leg : first_leg + 4, 2] = side * 0.1
         joints[first_leg : first_leg + 4, 1] = [0.0, -0.45, -0.9, -0.95]
-    return joints + [0.0, 0.0, 2.0]
+    return joints + np.array([0.0, 0.0, 2.0])
 
 
 def write_model(path: Path, *, metadata: bool = True) -> Path:

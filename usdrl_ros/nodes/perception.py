@@ -22,12 +22,13 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
-from rclpy.exceptions import InvalidTopicNameException
+from rclpy.exceptions import NameValidationException
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.expand_topic_name import expand_topic_name
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.validate_topic_name import validate_topic_name
+from rclpy.validate_full_topic_name import validate_full_topic_name
 
 from usdrl_ros.actions.events import Event
 from usdrl_ros.inference.engine import ENGINES, Engine, ModelError, default_model, load_engine
@@ -56,8 +57,8 @@ _SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.
 
 def _topic_fault(name: str) -> str | None:
     try:
-        validate_topic_name(name)
-    except InvalidTopicNameException as error:
+        validate_full_topic_name(expand_topic_name(name, "perception", "/"))
+    except (NameValidationException, ValueError) as error:
         return " ".join(str(error).split())
     return None
 

@@ -17,8 +17,8 @@ from usdrl_ros.nodes.parameters import ParameterError
 def run_program(name: str, program: Callable[[threading.Event], int], args: Sequence[str]) -> int:
     """Run a node's program between the start and the end of ROS.
 
-    SIGINT and SIGTERM set the event that the program is given, and do no more. ROS stays up until the program has returned, so that it
-    can publish its last messages; rclpy's own handlers would end ROS at once.
+    SIGINT and SIGTERM set the event that the program is given, and do no more. ROS stays up until the program has
+    returned, so that it can publish its last messages; rclpy's own handlers would end ROS at once.
 
     Returns:
         The exit code: the program's, or 1 after one clear line if its arguments or parameters are not valid.
