@@ -239,7 +239,7 @@ def fit(
         max_epochs=config.epochs,
         logger=CSVLogger(output.parent, name=output.name, version=""),
         callbacks=[
-            EMAWeightAveraging(decay=0.995),
+            EMAWeightAveraging(decay=0.99),
             ModelCheckpoint(output, filename="last", save_top_k=1, enable_version_counter=False),
             RichProgressBar(),
         ],

@@ -51,6 +51,8 @@ PARAMETERS = (
 )
 _SKELETONS = "usdrl_ros/msg/SkeletonArray"
 _CLOCK_PERIOD_S = 0.01
+_SETTLE_S = 0.5
+"""Seconds without a new subscriber after which all are taken to be there."""
 _DEPTH = 1000
 """Messages of a topic that a publisher keeps for subscribers who have not got them yet."""
 
@@ -104,18 +106,25 @@ class ReplayNode(Node):
         self._awaited = [name for name, kind in types.items() if kind == _SKELETONS] or list(types)
 
     def wait_for_subscribers(self, stop: threading.Event) -> None:
-        """Wait until each topic of skeletons has a subscriber (in a bag without any: each topic), within limits."""
-        give_up_at = time.monotonic() + self._patience_s
-        while missing := [n for n in self._awaited if not self._publishers_by_topic[n].get_subscription_count()]:
-            if time.monotonic() >= give_up_at:
-                if self._patience_s:
+        """Wait until each topic of skeletons (in a bag without any: each topic) has its subscribers, within limits."""
+        began = settled_since = time.monotonic()
+        before: list[int] = []
+        while not stop.wait(0.05):
+            now = time.monotonic()
+            found = [self._publishers_by_topic[name].get_subscription_count() for name in self._awaited]
+            known = [self.count_subscribers(name) for name in self._awaited]
+            if found != before or any(f < k for f, k in zip(found, known, strict=True)):
+                before, settled_since = found, now
+            # The first to come is not always the last, and it may not have found the publisher that has found it.
+            if all(found) and now - settled_since > _SETTLE_S:
+                return
+            if now - began > self._patience_s:
+                missing = [name for name, count in zip(self._awaited, found, strict=True) if not count]
+                if missing and self._patience_s:
                     self.get_logger().warning(
                         f"nobody listens to {_list(missing)} after {self._patience_s} s: playing on"
                     )
                 return
-            if stop.wait(0.05):
-                return
-        stop.wait(0.2)  # the subscriber may not have found the publisher yet, though the publisher has found it
 
     def play(self, bag: RawBag, stop: threading.Event) -> None:
         """Play once from the beginning; returns early when told to stop.
@@ -200,7 +209,8 @@ def replay(arguments: Sequence[str], stop: threading.Event) -> int:
                     if not node.loop:
                         break
             finally:
-                node.flush()
+                if not stop.is_set():
+                    node.flush()
         return 0
     except BagError as error:
         node.get_logger().fatal(str(error))

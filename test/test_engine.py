@@ -1,0 +1,183 @@
+"""Loading and running model files: tiny ones made here, whose outputs are known in closed form, and broken ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from usdrl_ros.inference.engine import ModelError, ModelInfo, default_model, load_engine
+from usdrl_ros.recognizer import Recognizer
+from usdrl_ros.skeleton.normalize import NORMALIZATION
+
+INFO = ModelInfo("tiny", ("wave", "sit_down"), 5.0, NORMALIZATION, "nothing")
+RNG = np.random.default_rng(0)
+WEIGHTS = {"detection": RNG.normal(size=(3, 3)), "recognition": RNG.normal(size=(3, 2)), "embedding": RNG.normal(size=(3, 8))}
+
+
+def write_model(
+    path: Path,
+    *,
+    metadata: dict[str, str] | None = None,
+    shape: tuple[Any, ...] = ("N", 3, 64, 25, 2),
+    input_name: str = "skeletons",
+    drop: str = "",
+    double: bool = False,
+    weights: dict[str, np.ndarray] = WEIGHTS,
+) -> Path:
+    """Outputs: coordinates averaged over joints and people (and over frames), times a matrix each."""
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+    helper, kind = onnx.helper, onnx.TensorProto.DOUBLE if double else onnx.TensorProto.FLOAT
+    nodes = [
+        helper.make_node("ReduceMean", [input_name], ["means"], axes=[3, 4], keepdims=0),
+        helper.make_node("Transpose", ["means"], ["frames"], perm=[0, 2, 1]),
+        helper.make_node("ReduceMean", ["frames"], ["clip"], axes=[1], keepdims=0),
+    ]
+    constants, outputs = [], []
+    for name, weight in weights.items():
+        if name == drop:
+            continue
+        constants.append(helper.make_tensor(f"w_{name}", kind, weight.shape, weight.flatten().tolist()))
+        nodes.append(helper.make_node("MatMul", ["frames" if name == "detection" else "clip", f"w_{name}"], [name]))
+        sizes = [shape[0], shape[2], weight.shape[1]] if name == "detection" else [shape[0], weight.shape[1]]
+        outputs.append(helper.make_tensor_value_info(name, kind, sizes))
+    graph = helper.make_graph(nodes, "tiny", [helper.make_tensor_value_info(input_name, kind, shape)], outputs, constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    helper.set_model_props(model, INFO.to_metadata() if metadata is None else metadata)
+    onnx.save(model, path)
+    return path
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_model(tmp_path / "tiny.onnx")
+
+
+@pytest.mark.parametrize("engine", ["auto", "onnxruntime"])
+@pytest.mark.parametrize("count", [1, 5])
+def test_runs_a_batch(model: Path, engine: str, count: int) -> None:
+    skeletons = np.random.default_rng(1).normal(0, 1, (count, 3, 64, 25, 2)).astype(np.float32)
+    with load_engine(str(model), engine=engine, threads=2) as loaded:
+        assert loaded.info == INFO
+        found = loaded.infer(skeletons)
+    frames = skeletons.mean((3, 4)).transpose(0, 2, 1)
+    np.testing.assert_allclose(found.detection, frames @ WEIGHTS["detection"], atol=1e-5)
+    np.testing.assert_allclose(found.recognition, frames.mean(1) @ WEIGHTS["recognition"], atol=1e-5)
+    np.testing.assert_allclose(found.embedding, frames.mean(1) @ WEIGHTS["embedding"], atol=1e-5)
+    assert found.detection.dtype == np.float32
+
+
+def test_metadata_comes_back_as_it_was() -> None:
+    info = ModelInfo("ü 1", ("a, b", 'c"d'), 0.1 + 0.2, "norm", "UTKinect: s01")
+    assert ModelInfo.from_metadata(info.to_metadata(), Path("x")) == info
+
+
+@pytest.mark.parametrize("missing", ["usdrl.format", "usdrl.name", "usdrl.actions", "usdrl.window_s", "usdrl.normalization"])
+def test_missing_metadata_is_named(tmp_path: Path, missing: str) -> None:
+    metadata = INFO.to_metadata()
+    del metadata[missing]
+    path = write_model(tmp_path / "m.onnx", metadata=metadata)
+    with pytest.raises(ModelError, match=f"m.onnx lacks the metadata {missing}: .*training.export"):
+        load_engine(path)
+
+
+def test_a_model_without_metadata_is_refused(tmp_path: Path) -> None:
+    path = write_model(tmp_path / "bare.onnx", metadata={})
+    with pytest.raises(ModelError, match=r"bare.onnx lacks the metadata usdrl.format, usdrl.name, .*usdrl.normalization"):
+        load_engine(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "fault"),
+    [
+        ("format", "2", "format 2, this version reads 1"),
+        ("actions", "wave", "cannot be read"),
+        ("actions", "3", "cannot be read"),
+        ("actions", "[]", "distinct actions"),
+        ("actions", json.dumps(["wave", "wave"]), "distinct actions"),
+        ("actions", json.dumps(["a", "b", "c"]), r"'detection' has shape .*expected \(N, 64, 4\), N dynamic"),
+        ("window_s", "long", "cannot be read"),
+        ("window_s", "nan", "a window of 0.1 to 60 s, has .* nan s"),
+        ("window_s", "0", "a window of 0.1 to 60 s"),
+        ("window_s", "61", "a window of 0.1 to 60 s"),
+    ],
+)
+def test_wrong_metadata_is_told(tmp_path: Path, key: str, value: str, fault: str) -> None:
+    path = write_model(tmp_path / "m.onnx", metadata=INFO.to_metadata() | {f"usdrl.{key}": value})
+    with pytest.raises(ModelError, match=f"m.onnx.*{fault}"):
+        load_engine(path)
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ({"shape": ("N", 3, 32, 25, 2)}, r"input 'skeletons' has shape .*expected \(N, 3, 64, 25, 2\)"),
+        ({"shape": ("N", 3, 64, 17, 2)}, r"input 'skeletons' has shape"),
+        ({"shape": (1, 3, 64, 25, 2)}, r"input 'skeletons' has shape \(1, 3, .*N dynamic"),
+        ({"input_name": "x"}, "no input 'skeletons', only x"),
+        ({"drop": "recognition"}, "no output 'recognition', only detection, embedding"),
+        ({"drop": "embedding"}, "no output 'embedding'"),
+        ({"weights": WEIGHTS | {"recognition": np.ones((3, 3))}}, r"'recognition' has shape .*expected \(N, 2\)"),
+        ({"weights": WEIGHTS | {"detection": np.ones((3, 2))}}, r"'detection' has shape .*expected \(N, 64, 3\)"),
+        ({"double": True}, r"input 'skeletons' is tensor\(double\), expected tensor\(float\)"),
+    ],
+)
+def test_other_tensors_than_the_contract_are_told(tmp_path: Path, options: dict[str, Any], fault: str) -> None:
+    path = write_model(tmp_path / "m.onnx", **options)
+    with pytest.raises(ModelError, match=f"m.onnx.*{fault}"):
+        load_engine(path)
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"absent.onnx is not there; give the path"):
+        load_engine(tmp_path / "absent.onnx")
+    with pytest.raises(ModelError, match="is not there"):
+        load_engine(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"This is no model.\n", bytes(range(256)) * 40])
+def test_what_is_no_onnx_is_told(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "wrong.onnx"
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"wrong.onnx (cannot be loaded, it is no ONNX file or is cut off|lacks)"):
+        load_engine(path)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
+def test_a_file_that_is_cut_off_is_told(model: Path, share: float) -> None:
+    content = model.read_bytes()
+    model.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ModelError, match="tiny.onnx"):
+        load_engine(model)
+
+
+def test_an_unknown_engine_is_told(model: Path) -> None:
+    with pytest.raises(ModelError, match="unknown engine 'cuda'; known are auto, onnxruntime"):
+        load_engine(model, engine="cuda")
+
+
+def test_another_normalization_is_refused_by_who_normalizes(tmp_path: Path) -> None:
+    path = write_model(tmp_path / "m.onnx", metadata=INFO.to_metadata() | {"usdrl.normalization": "hips"})
+    with load_engine(path) as engine, pytest.raises(ModelError, match=f"'tiny' wants .*'hips', .*'{NORMALIZATION}'"):
+        Recognizer(engine)
+
+
+def test_the_shipped_model_keeps_the_contract() -> None:
+    if not default_model().is_file():
+        pytest.skip("no model is shipped yet")
+    with load_engine(default_model()) as engine:
+        assert engine.info.normalization == NORMALIZATION
+        rng = np.random.default_rng(2)
+        skeletons = rng.normal(0, 0.4, (4, 3, 64, 25, 2)).astype(np.float32)
+        together = engine.infer(skeletons)
+        classes = len(engine.info.actions)
+        assert together.detection.shape == (4, 64, classes + 1)
+        assert together.recognition.shape == (4, classes)
+        for i in range(4):
+            alone = engine.infer(skeletons[i : i + 1])
+            np.testing.assert_allclose(alone.detection[0], together.detection[i], atol=1e-4)
+            np.testing.assert_allclose(alone.recognition[0], together.recognition[i], atol=1e-4)
+    assert default_model().stat().st_size <= 20e6
