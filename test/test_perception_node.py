@@ -12,7 +12,8 @@ import yaml
 from ros_fixtures import LEFT, RIGHT, ROOT, Peer, own_domain, perception, pose, wait_until, write_model
 
 from usdrl_ros.actions.events import Phase
-from usdrl_ros.nodes.perception import PARAMETERS, main
+from usdrl_ros.nodes.perception import main
+from usdrl_ros.nodes.perception_parameters import PARAMETERS
 from usdrl_ros.settings import Settings
 
 SECOND = 10**9
@@ -223,6 +224,7 @@ def test_life_cycle_and_models_that_cannot_be_used(domain, model, tmp_path):
             wait_until(lambda: stage.events("raiser", ENDED), what="ENDED by deactivation")
             assert peer.change_state("cleanup")
         assert not peer.change_state("activate")
+        assert peer.change_state("unconfigured_shutdown")
         assert program.end(signal.SIGTERM) == 0
         assert "Traceback" not in program.log
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import time
@@ -65,9 +66,8 @@ def fails(capfd, *arguments: str | Path) -> str:
     return lines[0]
 
 
-@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
-def test_plays_what_was_recorded_when_it_was_recorded(domain, tmp_path, storage):
-    write_recording(scene(), tmp_path / "bag", storage=storage)
+def test_plays_what_was_recorded_when_it_was_recorded(domain, tmp_path):
+    write_recording(scene(), tmp_path / "bag", storage="sqlite3")
     recorded = raw_messages(tmp_path / "bag", SKELETONS)
     with Peer(domain, skeletons=False) as peer, replay(tmp_path / "bag", "--rate", "2") as program:
         peer.listen(SkeletonArray, SKELETONS, raw=True)
@@ -94,7 +94,7 @@ def test_plays_what_was_recorded_when_it_was_recorded(domain, tmp_path, storage)
 
 def test_same_events_live_as_offline(domain, tmp_path):
     model = write_model(tmp_path / "hands.onnx")
-    write_recording(scene(seconds=4.0), tmp_path / "bag")
+    write_recording(scene(seconds=4.0), tmp_path / "bag", storage="mcap")
     with load_engine(model) as engine:
         offline = run_bag(tmp_path / "bag", engine).events
     with perception(f"model:={model}", "input_reliability:=reliable", "use_sim_time:=true") as node:
@@ -152,7 +152,7 @@ def test_signals_end_a_loop_with_code_0(domain, tmp_path):
         programs = [replay(tmp_path / "bag", "--loop", "--rate", "5") for _ in range(2)]
         with programs[0] as first, programs[1] as second:
             for program in programs:
-                program.wait_for_log("(?s)playing.*played.*playing")
+                program.wait_for_log(r"playing[\s\S]*played[\s\S]*playing")
             began = time.monotonic()
             assert first.end(signal.SIGINT) == 0
             assert second.end(signal.SIGTERM) == 0
@@ -165,7 +165,7 @@ def test_plays_on_when_nobody_listens(domain, tmp_path, capfd):
     began = time.monotonic()
     assert main([str(tmp_path / "bag"), "--ros-args", "-p", "wait_for_subscribers_s:=0.3"]) == 0
     assert time.monotonic() - began < 5.0
-    assert "nobody listens to /skeletons after 0.3 s: playing on" in capfd.readouterr().err
+    assert "playing on after 0.3 s without all subscribers (connected: /skeletons 0 of 0)" in capfd.readouterr().err
 
 
 def test_damage_in_the_middle_is_told_after_what_can_be_played(domain, tmp_path, capfd):
@@ -177,8 +177,11 @@ def test_damage_in_the_middle_is_told_after_what_can_be_played(domain, tmp_path,
     with Peer(domain, skeletons=False) as peer:
         peer.listen(SkeletonArray, SKELETONS)
         line = fails(capfd, tmp_path / "bag", "--rate", "100")
-    assert 30 < len(peer.heard[SKELETONS]) < 60
-    assert f"{SKELETONS} should hold 90 messages, {len(peer.heard[SKELETONS])} were found: a part is missing" in line
+        told = re.search(rf"{SKELETONS} should hold 90 messages, (\d+) were found: a part is missing", line)
+        assert told
+        played = int(told.group(1))
+        assert 30 < played < 60
+        wait_until(lambda: len(peer.heard[SKELETONS]) == played, what="all messages before the damage")
 
 
 def test_bags_that_cannot_be_played_end_with_one_clear_line(domain, tmp_path, capfd):

@@ -22,28 +22,19 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
-from rclpy.exceptions import NameValidationException
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.expand_topic_name import expand_topic_name
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.validate_full_topic_name import validate_full_topic_name
 
 from usdrl_ros.actions.events import Event
-from usdrl_ros.inference.engine import ENGINES, Engine, ModelError, default_model, load_engine
+from usdrl_ros.inference.engine import Engine, ModelError, default_model, load_engine
 from usdrl_ros.messages import event_to_message, scores_to_message, vocabulary_to_message
 from usdrl_ros.msg import ActionEvent, ActionScores, ActionVocabulary, SkeletonArray
 from usdrl_ros.nodes.conversion import message_types
 from usdrl_ros.nodes.diagnostics import Monitor
-from usdrl_ros.nodes.parameters import (
-    ParameterError,
-    ParameterSpec,
-    declare,
-    settings_of,
-    settings_parameters,
-    values_of,
-)
+from usdrl_ros.nodes.parameters import ParameterError, declare, settings_of, values_of
+from usdrl_ros.nodes.perception_parameters import PARAMETERS, fault_of_change
 from usdrl_ros.nodes.program import run_program
 from usdrl_ros.nodes.worker import Worker
 from usdrl_ros.problems import Problem
@@ -53,34 +44,6 @@ from usdrl_ros.skeleton.sources import read_skeleton_array
 ACTIONS, SCORES, VOCABULARY = "usdrl/actions", "usdrl/scores", "usdrl/vocabulary"
 _SUMMARY_PERIOD_S = 60.0
 _SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
-
-
-def _topic_fault(name: str) -> str | None:
-    try:
-        validate_full_topic_name(expand_topic_name(name, "perception", "/"))
-    except (NameValidationException, ValueError) as error:
-        return " ".join(str(error).split())
-    return None
-
-
-PARAMETERS = (
-    ParameterSpec("model", "", "Path of the model, an .onnx file; empty: the shipped one."),
-    ParameterSpec("engine", "auto", "What runs the model; auto: the best that is installed.", choices=ENGINES),
-    ParameterSpec("threads", 1, "CPU threads that one inference may use.", 1, 64),
-    ParameterSpec("input_topic", "skeletons", "Topic of the usdrl_ros/msg/SkeletonArray.", fault=_topic_fault),
-    ParameterSpec(
-        "input_reliability",
-        "best_effort",
-        "Asked of the skeletons' publishers; best_effort accepts each, reliable only those that offer it.",
-        choices=("best_effort", "reliable"),
-    ),
-    ParameterSpec("input_depth", 50, "Messages that wait at most to be taken in.", 1, 10000),
-    ParameterSpec(
-        "input_timeout_s", 2.0, "Seconds of wall time without a message after which running actions end.", 0.1, 3600.0
-    ),
-    ParameterSpec("autostart", True, "Whether the node configures and activates itself."),
-    *settings_parameters(),
-)
 
 
 def _guarded(transition: Callable[..., TransitionCallbackReturn]) -> Callable[..., TransitionCallbackReturn]:
@@ -110,6 +73,7 @@ class PerceptionNode(LifecycleNode):
         settings_of(values_of(self, PARAMETERS))
         self.add_on_set_parameters_callback(self._check_parameters)
         self.monitor = Monitor(self)
+        self.finalized = False
         self._engine: Engine | None = None
         self._worker: Worker | None = None
         self._last_input_at = 0.0
@@ -187,6 +151,7 @@ class PerceptionNode(LifecycleNode):
         self._release()
         if self.monitor.counters:
             self._log_summary()
+        self.finalized = True
         return super().on_shutdown(state)
 
     @_guarded
@@ -255,19 +220,12 @@ class PerceptionNode(LifecycleNode):
             self.monitor.count("events")
 
     def _check_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
-        specs = {spec.name: spec for spec in PARAMETERS}
-        ours = {parameter.name: parameter.value for parameter in parameters if parameter.name in specs}
-        reasons = [problem for name, value in ours.items() if (problem := specs[name].problem(value))]
-        if not reasons and ours:
-            try:
-                settings_of({**values_of(self, PARAMETERS), **ours})
-            except ParameterError as error:
-                reasons.append(str(error))
-        if not reasons and ours and self._engine is not None:
-            reasons.append(
-                f"{', '.join(ours)}: read when the node configures; deactivate and clean it up first, or restart it"
-            )
-        return SetParametersResult(successful=not reasons, reason="; ".join(reasons))
+        reason = fault_of_change(
+            values_of(self, PARAMETERS),
+            {parameter.name: parameter.value for parameter in parameters},
+            configured=self._engine is not None,
+        )
+        return SetParametersResult(successful=reason is None, reason=reason or "")
 
     def _publish_status(self) -> None:
         if self._worker is None:
@@ -310,7 +268,8 @@ def perceive(stop: threading.Event) -> int:
             executor.spin_once(timeout_sec=0.1)
         return 0
     finally:
-        node.trigger_shutdown()
+        if not node.finalized:
+            node.trigger_shutdown()
         executor.shutdown()
         node.destroy_node()
 

@@ -119,10 +119,10 @@ class ReplayNode(Node):
             if all(found) and now - settled_since > _SETTLE_S:
                 return
             if now - began > self._patience_s:
-                missing = [name for name, count in zip(self._awaited, found, strict=True) if not count]
-                if missing and self._patience_s:
+                if self._patience_s:
+                    state = ", ".join(f"{n} {f} of {k}" for n, f, k in zip(self._awaited, found, known, strict=True))
                     self.get_logger().warning(
-                        f"nobody listens to {_list(missing)} after {self._patience_s} s: playing on"
+                        f"playing on after {self._patience_s} s without all subscribers (connected: {state})"
                     )
                 return
 

@@ -1,0 +1,147 @@
+"""Training a tiny model on acted takes in UTKinect's format: it learns, resumes exactly, and says what is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+pytest.importorskip("lightning", reason="lightning is not installed")
+
+from training import fit as fit_module  # noqa: E402
+from training.data.utkinect import ACTIONS  # noqa: E402
+from training.export import load_checkpoint  # noqa: E402
+from training.fit import FitConfig, fit, main  # noqa: E402
+from usdrl_ros.demo.actor import play  # noqa: E402
+
+CONFIG = FitConfig(
+    name="tiny",
+    modalities=("joint",),
+    width=16,
+    layers=1,
+    drop_path=0.0,
+    train_people=("s01", "s02"),
+    held_out_people=("s02",),
+    windows_per_epoch=32,
+    batch_size=8,
+    epochs=2,
+    learning_rate=1e-2,
+)
+TRAINER = {"accelerator": "cpu", "limit_val_batches": 1, "enable_model_summary": False}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two people's takes, written as UTKinect's files are."""
+    root = tmp_path_factory.mktemp("utkinect")
+    (root / "joints").mkdir()
+    label_of = {action: label for label, action in ACTIONS.items()}
+    labels = []
+    for seed, person in enumerate(("s01", "s02")):
+        take = play(["wave", "throw"], seed=seed, rate_hz=15.0, layout="kinect_v1_20")
+        frames = np.round(take.stamps * 30)
+        rows = np.column_stack([frames, take.joints["person_1"].reshape(len(frames), -1)])
+        np.savetxt(root / "joints" / f"joints_{person}_e01.txt", rows, fmt="%.6g")
+        labels.append(f"{person}_e01")
+        labels += [f"{label_of[s.action]}: {round(s.start * 30)} {round(s.end * 30)}" for s in take.segments]
+    (root / "joints" / "actionLabel_modified.txt").write_text("\n".join(labels))
+    return root
+
+
+@pytest.fixture(scope="module")
+def trained(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fit(CONFIG, root, tmp_path_factory.mktemp("runs") / "tiny", resume=False, trainer_options=TRAINER)
+
+
+def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
+    return load_checkpoint(checkpoint)[0].state_dict()
+
+
+def test_the_checkpoint_says_how_it_was_trained(trained: Path) -> None:
+    model, training = load_checkpoint(trained)
+    assert model.options.actions == tuple(ACTIONS.values())
+    assert (model.options.width, model.options.modalities) == (16, ("joint",))
+    assert training["people"] == ["s01"]
+    assert (training["name"], training["epochs"], training["window_s"]) == ("tiny", 2, 5.0)
+    assert not model.training
+    assert (trained.parent / "metrics.csv").is_file()
+
+
+def test_a_run_that_was_cut_off_resumes_to_the_same_weights(
+    root: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_off(module: fit_module.FitModule) -> None:
+        if module.current_epoch == 1:
+            raise RuntimeError("power cut")
+
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="power cut"):
+        patch.setattr(fit_module.FitModule, "on_train_epoch_start", cut_off, raising=False)
+        fit(CONFIG, root, tmp_path / "tiny", resume=False, trainer_options=TRAINER)
+    halfway = weights(tmp_path / "tiny" / "last.ckpt")
+    resumed = weights(fit(CONFIG, root, tmp_path / "tiny", resume=True, trainer_options=TRAINER))
+    expected = weights(trained)
+    assert any(not torch.equal(halfway[key], expected[key]) for key in expected)
+    for key, value in expected.items():
+        torch.testing.assert_close(resumed[key], value, rtol=1e-4, atol=1e-6, msg=key)
+
+
+def test_it_learns(root: Path, tmp_path: Path) -> None:
+    """The loss on training windows falls well below that of a network that knows nothing."""
+    config = replace(
+        CONFIG, held_out_people=(), epochs=6, windows_per_epoch=64, variation={"unseen": 0.0}, train_people=("s01",)
+    )
+    monitored: list[float] = []
+
+    class Watched(fit_module.FitModule):
+        def on_train_epoch_end(self) -> None:
+            monitored.append(float(self.trainer.callback_metrics["train_detection_loss"]))
+
+    original, fit_module.FitModule = fit_module.FitModule, Watched
+    try:
+        fit(config, root, tmp_path / "tiny", resume=False, trainer_options=TRAINER | {"limit_val_batches": 0})
+    finally:
+        fit_module.FitModule = original
+    assert monitored[-1] < 0.7 * np.log(len(ACTIONS) + 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (None, "cannot read the configuration"),
+        ("name: [", "cannot read the configuration"),
+        ("epochs: 3", "expected a mapping with 'name'"),
+        ("name: x\nlearn_rate: 3", "wrong: .'learn_rate'"),
+        ("- 1", "expected a mapping"),
+    ],
+)
+def test_a_wrong_configuration_is_told(
+    content: str | None, fault: str, tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "x.yaml"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ValueError, match=fault):
+        FitConfig.load(path)
+    assert main([str(path), "--root", str(root)]) == 1
+    assert capsys.readouterr().err.startswith("training.fit: ")
+
+
+def test_what_is_missing_is_told(tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "x.yaml"
+    config.write_text("name: x\nepochs: 1")
+    assert main([str(config), "--root", str(tmp_path), "--output", str(tmp_path / "out")]) == 1
+    assert "actionLabel_modified.txt is not there" in capsys.readouterr().err
+    assert main([str(config), "--root", str(root), "--output", str(tmp_path / "out"), "--resume"]) == 1
+    assert "nothing to resume" in capsys.readouterr().err
+    assert main([str(config), "--root", str(root), "--output", str(tmp_path / "out"), "--hold-out", "s44"]) == 1
+    assert "no recording of s44" in capsys.readouterr().err
+
+
+def test_the_shipped_configurations_load() -> None:
+    paths = sorted(Path(fit_module.__file__).with_name("configs").glob("*.yaml"))
+    assert paths
+    for path in paths:
+        assert FitConfig.load(path).name
