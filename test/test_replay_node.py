@@ -156,7 +156,7 @@ def test_signals_end_a_loop_with_code_0(domain, tmp_path):
             began = time.monotonic()
             assert first.end(signal.SIGINT) == 0
             assert second.end(signal.SIGTERM) == 0
-            assert time.monotonic() - began < 2.0
+            assert time.monotonic() - began < 5.0
             assert "Traceback" not in first.log + second.log
 
 

@@ -85,8 +85,11 @@ class ParameterSpec:
 
 def settings_parameters() -> list[ParameterSpec]:
     """A parameter for each field of `Settings`."""
+    defaults = Settings()
     return [
-        ParameterSpec(f.name, f.default, f.metadata["description"], f.metadata["low"], f.metadata["high"])
+        ParameterSpec(
+            f.name, getattr(defaults, f.name), f.metadata["description"], f.metadata["low"], f.metadata["high"]
+        )
         for f in fields(Settings)
     ]
 

@@ -167,7 +167,7 @@ class PerceptionNode(LifecycleNode):
         self.destroy_subscription(self._subscription)
         self._worker.stop()
         self._worker = None
-        self._actions.wait_for_all_acked(Duration(seconds=0.5))
+        self._actions.wait_for_all_acked(Duration(seconds=0.2))
 
     def _release(self) -> None:
         if self._engine is None:

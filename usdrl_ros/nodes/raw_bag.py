@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from rosbags.interfaces import ConnectionExtRosbag2
 from rosbags.rosbag2 import Reader
 
 from usdrl_ros.evaluation.bags import BagError, read_messages, read_topics
@@ -49,6 +50,7 @@ class RawBag:
         latched = {
             connection.topic
             for connection in self._reader.connections
+            if isinstance(connection.ext, ConnectionExtRosbag2)
             for qos in connection.ext.offered_qos_profiles
             if qos.durability.name == "TRANSIENT_LOCAL"
         }
