@@ -35,7 +35,7 @@ def load_checkpoint(path: Path) -> tuple[USDRL, dict[str, Any]]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ValueError(f"cannot load the checkpoint {path}: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"cannot load the checkpoint {path}: {_reason(error)}") from error
     try:
         options = content["hyper_parameters"]
         model = USDRL(ModelOptions.from_dict(options["model"]))
@@ -43,8 +43,12 @@ def load_checkpoint(path: Path) -> tuple[USDRL, dict[str, Any]]:
         state = {key[len(prefix) :]: value for key, value in content["state_dict"].items() if key.startswith(prefix)}
         model.load_state_dict(state)
     except (KeyError, TypeError, RuntimeError) as error:
-        raise ValueError(f"{path} is no checkpoint of training.fit: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"{path} is no checkpoint of training.fit: {_reason(error)}") from error
     return model.eval(), options["training"]
+
+
+def _reason(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def export(model: USDRL, info: ModelInfo, output: Path) -> float:

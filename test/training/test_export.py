@@ -101,7 +101,7 @@ def test_an_export_that_differs_is_not_put_in_place(
         (b"text", "cannot load the checkpoint .*last.ckpt"),
         (b"", "cannot load the checkpoint .*last.ckpt"),
         ({"state_dict": {}}, "last.ckpt is no checkpoint of training.fit"),
-        ({"hyper_parameters": {"model": {"actions": ["a"]}, "training": {}}, "state_dict": {}}, "is no checkpoint"),
+        ({"hyper_parameters": {"model": {"actions": ["a"], "width": 16}, "training": {}}, "state_dict": {}}, "is no checkpoint"),
         ([1], "is no checkpoint of training.fit"),
     ],
 )

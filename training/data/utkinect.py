@@ -72,7 +72,7 @@ def _read_labels(path: Path) -> dict[str, list[tuple[str, float, float]]]:
         if re.fullmatch(r"s\d\d_e\d\d", line.strip()):
             take = takes.setdefault(line.strip(), [])
         elif line.strip():
-            match = re.fullmatch(r"\s*(\w+)\s*:\s*(\S+)\s+(\S+)\s*", line)
+            match = re.fullmatch(r"\s*(\w+)\s*:\s*(\d+|NaN)\s+(\d+|NaN)\s*", line)
             if match is None or match[1] not in ACTIONS:
                 raise DatasetError(f"{path}, line {number}: expected 'action: start end', found '{line.strip()}'")
             start, end = float(match[2]), float(match[3])

@@ -2,8 +2,13 @@
 
 As the authors prepare NTU RGB+D (after Shi et al., 2s-AGCN, CVPR 2019): each frame minus the main person's SpineMid,
 then one rotation for the whole window, from the main person's first frame, that lays SpineBase->SpineMid along z and
-then ShoulderRight->ShoulderLeft along x. One function for training and for the robot: a model must see on the robot
-what it saw in training.
+then ShoulderLeft->ShoulderRight along x, the way that they lie in Kinect's frame when a person faces it.
+
+One thing is done better than there. The smallest rotation onto x, which they take, depends on the frame that the
+skeleton came in, and is left to chance for a person who turns their back. Here the shoulders are laid along x by a turn
+about the spine and then a tilt about y: the same for a person who faces the sensor, and independent of the frame for all.
+
+One function for training and for the robot: a model must see on the robot what it saw in training.
 """
 
 from __future__ import annotations
@@ -37,9 +42,9 @@ def normalize(joints: np.ndarray) -> np.ndarray:
     main = joints[..., 0, :, :]
     up = _first_seen(main[..., SPINE_MID, :] - main[..., SPINE_BASE, :])
     turn = rotation_between(up, np.array([0.0, 0.0, 1.0]))
-    across = _first_seen(main[..., SHOULDER_LEFT, :] - main[..., SHOULDER_RIGHT, :])
+    across = _first_seen(main[..., SHOULDER_RIGHT, :] - main[..., SHOULDER_LEFT, :])
     across = (turn @ across[..., None])[..., 0]
-    turn = rotation_between(across, np.array([1.0, 0.0, 0.0])) @ turn
+    turn = shoulders_along_x(across) @ turn
     return np.nan_to_num(joints @ np.swapaxes(turn, -1, -2)[..., None, None, :, :], copy=False)
 
 
@@ -63,6 +68,22 @@ def rotation_between(vectors: np.ndarray, target: np.ndarray) -> np.ndarray:
     normal /= np.linalg.norm(normal)
     half_turn = 2.0 * np.outer(normal, normal) - np.eye(3)
     return np.where(opposite[..., None, None], half_turn, rotation)
+
+
+def shoulders_along_x(across: np.ndarray) -> np.ndarray:
+    """Rotations (..., 3, 3) that lay vectors (..., 3) along x by a turn about z and then a tilt about y.
+
+    A NaN vector, or one along z, which no turn about z moves, gives the identity.
+    """
+    level = np.hypot(across[..., 0], across[..., 1])
+    length = np.linalg.norm(across, axis=-1)
+    usable = np.nan_to_num(level) > 1e-6 * np.nan_to_num(length, nan=1.0)
+    x, y, z = np.moveaxis(np.where(usable[..., None], across, [1.0, 0.0, 0.0]), -1, 0)
+    level, length = np.where(usable, level, 1.0), np.where(usable, length, 1.0)
+    zero = np.zeros_like(x)
+    along = np.stack([x / length, y / length, z / length], -1)
+    side = np.stack([-y / level, x / level, zero], -1)
+    return np.stack([along, side, np.cross(along, side)], -2)
 
 
 def _first_seen(vectors: np.ndarray) -> np.ndarray:
