@@ -209,9 +209,7 @@ def broken(rules: dict[str, object]) -> dict[str, object]:
         (None, "NoneType"),
     ],
 )
-def test_a_broken_file_is_told(
-    content: object, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_broken_file_is_told(content: object, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "layouts").mkdir()
     (tmp_path / "layouts" / "mine.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     monkeypatch.setattr(layouts, "data_directory", lambda name: tmp_path)

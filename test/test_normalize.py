@@ -169,7 +169,9 @@ def test_rotations_are_the_smallest_ones(target: np.ndarray) -> None:
 
 @pytest.mark.parametrize("angle", [0.0, 1e-9, 1e-4, np.pi - 1e-3, np.pi - 1e-4, np.pi - 1e-5, np.pi])
 def test_rotations_of_nearly_equal_and_nearly_opposite_vectors(angle: float) -> None:
-    vectors = np.stack([np.array([np.sin(angle) * np.cos(a), np.sin(angle) * np.sin(a), np.cos(angle)]) for a in range(7)])
+    around = np.arange(7.0)
+    height = np.full(7, np.cos(angle))
+    vectors = np.stack([np.sin(angle) * np.cos(around), np.sin(angle) * np.sin(around), height], 1)
     rotations = rotation_between(3.0 * vectors, Z)
     np.testing.assert_allclose(rotations @ np.swapaxes(rotations, -1, -2), np.tile(np.eye(3), (7, 1, 1)), atol=1e-6)
     np.testing.assert_allclose(np.linalg.det(rotations), 1.0, atol=1e-6)
@@ -178,4 +180,5 @@ def test_rotations_of_nearly_equal_and_nearly_opposite_vectors(angle: float) -> 
 
 @pytest.mark.parametrize("vector", [[0, 0, 0], [np.nan, 0, 1], [np.nan] * 3, [1e-12, 0, 0]])
 def test_no_direction_gives_no_rotation(vector: list[float]) -> None:
-    np.testing.assert_array_equal(rotation_between(np.array([vector, [0.0, 0.0, 2.0]]), Z), np.tile(np.eye(3), (2, 1, 1)))
+    rotations = rotation_between(np.array([vector, [0.0, 0.0, 2.0]]), Z)
+    np.testing.assert_array_equal(rotations, np.tile(np.eye(3), (2, 1, 1)))

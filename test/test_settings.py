@@ -37,7 +37,7 @@ def test_what_is_no_number_is_refused_by_name(name: str, value: object) -> None:
 
 
 def test_max_people_is_a_whole_number() -> None:
-    with pytest.raises(ValueError, match="max_people is 2.5, must be a whole number"):
+    with pytest.raises(ValueError, match=r"max_people is 2\.5, must be a whole number"):
         Settings(max_people=2.5)
     assert Settings(max_people=np.int64(3)).max_people == 3
 
@@ -52,6 +52,6 @@ def test_the_limits_themselves_are_allowed() -> None:
 
 
 def test_the_thresholds_are_in_order() -> None:
-    with pytest.raises(ValueError, match="end_threshold is 0.6, must not be above start_threshold, 0.5"):
+    with pytest.raises(ValueError, match=r"end_threshold is 0\.6, must not be above start_threshold, 0\.5"):
         Settings(start_threshold=0.5, end_threshold=0.6)
     assert Settings(start_threshold=0.5, end_threshold=0.5).end_threshold == 0.5

@@ -1,4 +1,4 @@
-"""Reading SkeletonArray messages: what is right comes out as it went in, what is wrong is told and harms nobody else."""
+"""Reading SkeletonArray messages: what is right comes out as it went in, what is wrong harms nobody else."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from usdrl_ros.inference.engine import Engine, ModelError
 from usdrl_ros.problems import Problem
 from usdrl_ros.settings import Settings
 from usdrl_ros.skeleton.layouts import SPINE_BASE, LayoutError, load_layout
-from usdrl_ros.skeleton.normalize import NORMALIZATION, normalize
+from usdrl_ros.skeleton.normalize import NORMALIZATION, model_input
 from usdrl_ros.skeleton.person import Person
 from usdrl_ros.skeleton.window import SkeletonWindow, frame_times, resample
 
@@ -267,10 +267,7 @@ class Recognizer:
         """One batch for all people; merge, decode, and add to the step."""
         times = frame_times(0.0, self.info.window_s, self.info.frames)
         windows = np.stack([resample((stamps - step.stamp_ns) / 1e9, joints, times) for stamps, joints in samples])
-        normalized = normalize(windows[:, :, None]).astype(np.float32)
-        skeletons = np.zeros((len(tracks), 3, self.info.frames, self.info.joints, self.info.people), np.float32)
-        skeletons[..., :1] = normalized.transpose(0, 4, 1, 3, 2)
-        predictions = self._engine.infer(skeletons)
+        predictions = self._engine.infer(model_input(windows, self.info.people))
         detection, recognition = softmax(predictions.detection), softmax(predictions.recognition)
         for i, track in enumerate(tracks):
             stamps, joints = samples[i]

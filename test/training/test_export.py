@@ -88,7 +88,7 @@ def test_an_export_that_differs_is_not_put_in_place(
     monkeypatch.setattr(export_module.torch.onnx, "export", lambda *_, **__: Program)
     other = USDRL(OPTIONS).eval()
     info = ModelInfo("tiny", OPTIONS.actions, 4.0, NORMALIZATION, "")
-    with pytest.raises(ValueError, match="outputs differ from PyTorch's by .*; allowed is 0.0001"):
+    with pytest.raises(ValueError, match=r"outputs differ from PyTorch's by .*; allowed is 0.0001"):
         export(other, info, tmp_path / "x.onnx")
     assert list(tmp_path.iterdir()) == []
     assert export(load_checkpoint(checkpoint)[0], info, tmp_path / "x.onnx") < 1e-4
@@ -101,7 +101,10 @@ def test_an_export_that_differs_is_not_put_in_place(
         (b"text", "cannot load the checkpoint .*last.ckpt"),
         (b"", "cannot load the checkpoint .*last.ckpt"),
         ({"state_dict": {}}, "last.ckpt is no checkpoint of training.fit"),
-        ({"hyper_parameters": {"model": {"actions": ["a"], "width": 16}, "training": {}}, "state_dict": {}}, "is no checkpoint"),
+        (
+            {"hyper_parameters": {"model": {"actions": ["a"], "width": 16}, "training": {}}, "state_dict": {}},
+            "is no checkpoint of training.fit",
+        ),
         ([1], "is no checkpoint of training.fit"),
     ],
 )

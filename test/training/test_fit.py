@@ -78,9 +78,10 @@ def test_a_run_that_was_cut_off_resumes_to_the_same_weights(
         if module.current_epoch == 1:
             raise RuntimeError("power cut")
 
-    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="power cut"):
+    with monkeypatch.context() as patch:
         patch.setattr(FitModule, "on_train_epoch_start", cut_off, raising=False)
-        fit(CONFIG, root, tmp_path / "tiny", resume=False, trainer_options=TRAINER)
+        with pytest.raises(RuntimeError, match="power cut"):
+            fit(CONFIG, root, tmp_path / "tiny", resume=False, trainer_options=TRAINER)
     halfway = weights(tmp_path / "tiny" / "last.ckpt")
     resumed = weights(fit(CONFIG, root, tmp_path / "tiny", resume=True, trainer_options=TRAINER))
     expected = weights(trained)
@@ -104,7 +105,7 @@ def test_it_learns(root: Path) -> None:
         optimizer.zero_grad()
         (detection_loss + recognition_loss).backward()
         optimizer.step()
-        losses.append(float(detection_loss + recognition_loss))
+        losses.append((detection_loss + recognition_loss).item())
     assert losses[0] == pytest.approx(np.log(11) + np.log(10), abs=0.5)  # knows nothing
     assert losses[-1] < 0.3 * losses[0]
     labelled = batch[1] != IGNORE
@@ -123,11 +124,11 @@ def test_losses_by_hand(root: Path) -> None:
     )
     kept = [(i, t) for i in (0, 2) for t in range(64)]
     by_frame = [-float(detection[i, t].log_softmax(0)[labels[i, t]]) for i, t in kept]
-    assert float(detection_loss) == pytest.approx(np.mean(by_frame), rel=1e-5)
+    assert detection_loss.item() == pytest.approx(np.mean(by_frame), rel=1e-5)
     by_clip = [-float(recognition[i].log_softmax(0)[k]) for i, k in ((0, 1), (2, 0))]
-    assert float(recognition_loss) == pytest.approx(np.mean(by_clip), rel=1e-5)
+    assert recognition_loss.item() == pytest.approx(np.mean(by_clip), rel=1e-5)
     none = (skeletons, torch.full((3, 64), IGNORE), torch.full((3,), IGNORE))
-    assert [float(loss) for loss in module._losses(none, 0.1)[:2]] == [0.0, 0.0]
+    assert [loss.item() for loss in module._losses(none, 0.1)[:2]] == [0.0, 0.0]
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,8 @@ def test_the_whole_set(takes: list[Recording]) -> None:
     assert 1 - acted / length == pytest.approx(0.6, abs=0.05)
     for take in takes:
         assert (take.person, take.layout, take.view) == (take.name[:3], "kinect_v1_20", "")
-        assert {s.action for s in take.segments} == set(ACTIONS.values()) - ({"carry"} if take.name == "s10_e02" else set())
+        missing = {"carry"} if take.name == "s10_e02" else set()
+        assert {s.action for s in take.segments} == set(ACTIONS.values()) - missing
 
 
 def test_people_stand_right_way_up_with_their_sides_in_place(takes: list[Recording]) -> None:
@@ -93,7 +94,7 @@ def test_by_hand(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("labels", "lines", "fault"),
     [
-        ("s01_e01\nfly: 1 2\n", [line(1)], "actionLabel_modified.txt, line 2: expected 'action: start end', found 'fly"),
+        ("s01_e01\nfly: 1 2\n", [line(1)], "actionLabel_modified.txt, line 2: expected .*, found 'fly"),
         ("s01_e01\nwalk 1 2\n", [line(1)], "line 2: expected 'action: start end', found 'walk 1 2'"),
         ("s01_e01\nwalk: 1 2\n", ["1 2 3"], "joints_s01_e01.txt has 3 columns, expected 61"),
         ("s01_e01\nwalk: 1 2\n", [line(1), "x"], "joints_s01_e01.txt cannot be read"),
@@ -107,5 +108,5 @@ def test_a_malformed_file_is_told(tmp_path: Path, labels: str, lines: list[str],
 
 
 def test_a_wrong_directory_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="actionLabel_modified.txt is not there; unpack"):
+    with pytest.raises(DatasetError, match=r"actionLabel_modified\.txt is not there; unpack"):
         read(tmp_path)

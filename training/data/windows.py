@@ -17,10 +17,10 @@ from torch.utils.data import Dataset
 
 from usdrl_ros.recording import Recording
 from usdrl_ros.skeleton.layouts import NTU_25, load_layout
-from usdrl_ros.skeleton.normalize import normalize
+from usdrl_ros.skeleton.normalize import model_input
 from usdrl_ros.skeleton.window import frame_times, resample
 
-FRAMES = 64
+FRAMES, PEOPLE = 64, 2
 IGNORE = -100
 """Label of what is left out of a loss, as in torch's cross-entropy."""
 
@@ -158,14 +158,7 @@ def make_window(
     begin = max(int(np.searchsorted(track.stamps, times[0])) - 1, 0)
     stop = max(int(np.searchsorted(track.stamps, end, "right")), begin + 1)
     stamps, joints = vary(track.stamps[begin:stop], track.joints[begin:stop].astype(float), variation, rng)
-    return model_input(resample(stamps, joints, times)), times
-
-
-def model_input(joints: np.ndarray) -> np.ndarray:
-    """Resampled joints of one person (64, 25, 3) as the model takes them: (3, 64, 25, 2), the second person zero."""
-    normalized = normalize(joints[:, None]).astype(np.float32)
-    both = np.concatenate([normalized, np.zeros_like(normalized)], 1)
-    return both.transpose(3, 0, 2, 1)
+    return model_input(resample(stamps, joints, times)[None], PEOPLE)[0], times
 
 
 def vary(

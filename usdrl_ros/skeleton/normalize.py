@@ -6,7 +6,8 @@ then ShoulderLeft->ShoulderRight along x, the way that they lie in Kinect's fram
 
 One thing is done better than there. The smallest rotation onto x, which they take, depends on the frame that the
 skeleton came in, and is left to chance for a person who turns their back. Here the shoulders are laid along x by a turn
-about the spine and then a tilt about y: the same for a person who faces the sensor, and independent of the frame for all.
+about the spine and then a tilt about y: the same for a person who faces the sensor, and for all independent of the
+frame.
 
 One function for training and for the robot: a model must see on the robot what it saw in training.
 """
@@ -46,6 +47,17 @@ def normalize(joints: np.ndarray) -> np.ndarray:
     across = (turn @ across[..., None])[..., 0]
     turn = shoulders_along_x(across) @ turn
     return np.nan_to_num(joints @ np.swapaxes(turn, -1, -2)[..., None, None, :, :], copy=False)
+
+
+def model_input(joints: np.ndarray, people: int) -> np.ndarray:
+    """Windows of one person each, (N, T, 25, 3), NaN unseen, as a model takes them: (N, 3, T, 25, people) float32.
+
+    The other people's places are zero.
+    """
+    normalized = normalize(joints[:, :, None]).transpose(0, 4, 1, 3, 2)
+    skeletons = np.zeros((*normalized.shape[:-1], people), np.float32)
+    skeletons[..., :1] = normalized
+    return skeletons
 
 
 def rotation_between(vectors: np.ndarray, target: np.ndarray) -> np.ndarray:
