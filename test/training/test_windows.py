@@ -27,10 +27,7 @@ from usdrl_ros.inference.engine import ModelInfo, Predictions  # noqa: E402
 from usdrl_ros.recognizer import Recognizer  # noqa: E402
 from usdrl_ros.recording import Recording, Segment  # noqa: E402
 from usdrl_ros.skeleton.layouts import NTU_25, load_layout  # noqa: E402
-from usdrl_ros.skeleton.normalize import (
-    NORMALIZATION,
-    model_input,
-)
+from usdrl_ros.skeleton.normalize import NORMALIZATION, model_input  # noqa: E402
 from usdrl_ros.skeleton.person import Person  # noqa: E402
 
 ACTIONS = ("wave", "clap")

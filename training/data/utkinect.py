@@ -2,7 +2,7 @@
 
 `ROOT/joints/joints_sNN_eNN.txt` has a line a frame: frame number, then 20 x 3 metres (Kinect v1); some files repeat
 lines. Labels are `ROOT/joints/actionLabel_modified.txt`, in frame numbers. Frame numbers are taken to run at 30 a
-second; people then walk at 0.3 to 0.4 m/s and seem about half as fast as people are, so training varies the speed up to more
+second; people then walk at 0.3 to 0.4 m/s, about half as fast as people do, so training varies the speed up to more
 than twice the recorded one (`windows.Variation.faster`).
 """
 
