@@ -123,9 +123,9 @@ def test_losses_by_hand(root: Path) -> None:
         (skeletons, labels, torch.tensor([1, IGNORE, 0])), 0.0
     )
     kept = [(i, t) for i in (0, 2) for t in range(64)]
-    by_frame = [-float(detection[i, t].log_softmax(0)[labels[i, t]]) for i, t in kept]
+    by_frame = [-detection[i, t].log_softmax(0)[labels[i, t]].item() for i, t in kept]
     assert detection_loss.item() == pytest.approx(np.mean(by_frame), rel=1e-5)
-    by_clip = [-float(recognition[i].log_softmax(0)[k]) for i, k in ((0, 1), (2, 0))]
+    by_clip = [-recognition[i].log_softmax(0)[k].item() for i, k in ((0, 1), (2, 0))]
     assert recognition_loss.item() == pytest.approx(np.mean(by_clip), rel=1e-5)
     none = (skeletons, torch.full((3, 64), IGNORE), torch.full((3,), IGNORE))
     assert [loss.item() for loss in module._losses(none, 0.1)[:2]] == [0.0, 0.0]
