@@ -18,7 +18,7 @@ import numpy as np
 
 from usdrl_ros.skeleton.layouts import SHOULDER_LEFT, SHOULDER_RIGHT, SPINE_BASE, SPINE_MID
 
-NORMALIZATION = "spine_mid_each_frame_rotation_first_frame"
+NORMALIZATION = "spine_mid_upright_shoulders_along_x"
 """Name of this normalisation in a model's metadata."""
 
 
