@@ -22,13 +22,9 @@ from torch.utils.data import DataLoader
 from torchmetrics.classification import MulticlassAccuracy
 
 from training.data import utkinect
+from training.data.acted import TRAIN_SEED, VALIDATION_SEED, act
 from training.data.windows import FRAMES, IGNORE, NO_VARIATION, Track, Variation, WindowDataset, split_people, tracks
 from training.model.usdrl import MODALITIES, USDRL, ModelOptions
-from usdrl_ros.demo.actor import play, random_script
-from usdrl_ros.recording import Recording
-
-ACTOR_VALIDATION_SEED = 900_000
-"""Seeds from here on are for validation; the demo's and the tests' lie below 1,000 and are never trained on."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +41,7 @@ class FitConfig:
     train_people: tuple[str, ...] = utkinect.TRAIN_PEOPLE
     held_out_people: tuple[str, ...] = ()
     actor_takes: int = 0
-    actor_first_seed: int = 100_000
+    actor_first_seed: int = TRAIN_SEED
     actor_share: float = 0.3
     clips: float = 0.25
     variation: dict[str, float] = field(default_factory=dict)
@@ -168,7 +164,7 @@ class FitData(lightning.LightningDataModule):
             WindowDataset(tracks(acted, actions), length=length, variation=variation, **options) if acted else None,
             config.actor_share,
         )
-        checked: list[Track] = tracks(held_out or act(4, ACTOR_VALIDATION_SEED, actions), actions)
+        checked: list[Track] = tracks(held_out or act(4, VALIDATION_SEED, actions), actions)
         self._check = WindowDataset(checked, length=512, variation=NO_VARIATION, **options)
 
     def train_dataloader(self) -> DataLoader[tuple[Tensor, Tensor, Tensor]]:
@@ -183,20 +179,6 @@ class FitData(lightning.LightningDataModule):
         return DataLoader(
             dataset, self._config.batch_size, num_workers=self._workers, drop_last=drop_last, shuffle=False
         )
-
-
-def act(takes: int, first_seed: int, actions: tuple[str, ...]) -> list[Recording]:
-    """Acted recordings of all kinds of people and views, one a seed; every other one with the joints of Kinect v1."""
-    return [
-        play(
-            random_script(seed, 10, actions),
-            seed=seed,
-            layout=("ntu_25", "kinect_v1_20")[seed % 2],
-            tempo=(0.8, 2.0),
-            name=f"actor_{seed}",
-        )
-        for seed in range(first_seed, first_seed + takes)
-    ]
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:

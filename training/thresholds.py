@@ -18,6 +18,7 @@ from rich.progress import track
 from rich.table import Table
 
 from training.data import utkinect
+from training.data.acted import VALIDATION_SEED, act
 from usdrl_ros.evaluation.bags import seconds_to_ns
 from usdrl_ros.evaluation.metrics import Interval, Summary, intervals_of_events, summarize
 from usdrl_ros.inference.engine import Engine, ModelError, Predictions, load_engine
@@ -77,6 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("model", type=Path, help="an .onnx file whose training left out the people")
     parser.add_argument("--root", type=Path, required=True, help="directory of UTKinect-Action3D")
     parser.add_argument("--people", nargs="+", required=True, help="held-out training people")
+    parser.add_argument("--acted", type=int, default=0, help="takes of the actor as well; default: %(default)s")
     parser.add_argument("--start", nargs="+", type=float, default=[0.3, 0.4, 0.5, 0.6, 0.7], help="start_threshold")
     parser.add_argument("--end", nargs="+", type=float, default=[0.1, 0.2, 0.3, 0.4], help="end_threshold")
     parser.add_argument("--confirm", nargs="+", type=float, default=[0.1, 0.3, 0.5], help="confirm_s")
@@ -87,6 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         recordings = utkinect.read(options.root, tuple(options.people))
         with load_engine(options.model) as engine:
+            recordings += act(options.acted, VALIDATION_SEED, engine.info.actions)
             engines = [RememberingEngine(engine) for _ in recordings]
             settings = list(
                 grid(
@@ -116,20 +119,12 @@ def _measure(recordings: list[Recording], engines: list[RememberingEngine], sett
 
 
 def _table(settings: list[Settings], results: list[Summary]) -> Table:
-    table = Table(title="best mAP_action at overlap 0.5 first")
-    for name in (
-        "start",
-        "end",
-        "confirm s",
-        "patience s",
-        "mAP_a@0.5",
-        "mAP_a@0.3",
-        "found",
-        "missed",
-        "delay s",
-        "false/min",
-    ):
-        table.add_column(name, justify="right")
+    table = Table(
+        title="thresholds, seconds, mAP_action at overlap 0.5 and 0.3, counts, seconds, a minute", pad_edge=False
+    )
+    names = ("start", "end", "conf.", "pat.", "mAP.5", "mAP.3", "found", "miss", "delay", "false")
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
     rows = sorted(zip(settings, results, strict=True), key=lambda row: -row[1].mean_average_precision_by_action["0.5"])
     for chosen, result in rows:
         precision, compared = result.mean_average_precision_by_action, result.comparison
