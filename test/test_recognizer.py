@@ -551,7 +551,7 @@ def test_two_hundred_people() -> None:
     recognizer = Recognizer(engine, Settings(max_people=16))
     watched: dict[float, set[str]] = {}
     events: list[Event] = []
-    for t in stamps(10.0, 4.5).tolist():
+    for t in stamps(10.0, 5.0).tolist():
         people = crowd if t > 1.5 else []
         recognizer.observe(round(t * 1e9), [*people, person("actor", t, truth, (0.0, 0.0, 50.0))])
         step = recognizer.step()
@@ -562,7 +562,7 @@ def test_two_hundred_people() -> None:
     assert max(engine.batches) == 16
     acting = [names for t, names in watched.items() if 2.0 < t < 2.8]
     assert acting == [{"actor", *nearest[:15]}] * len(acting)
-    idle = [names for t, names in watched.items() if t > 3.7]
+    idle = [names for t, names in watched.items() if t > 4.2]
     assert idle == [set(nearest[:16])] * len(idle)
     check(events, truth, 0.1 + 2 * CELL_S)
 

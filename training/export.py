@@ -11,43 +11,18 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import torch
 
-from training.model.usdrl import USDRL, ModelOptions
+from training.checkpoints import load_checkpoint
+from training.model.usdrl import USDRL
 from usdrl_ros.inference.engine import INPUT, OUTPUTS, ModelInfo, load_engine
 from usdrl_ros.skeleton.normalize import NORMALIZATION
 
 TOLERANCE = 1e-4
 """Largest difference between PyTorch's and ONNX Runtime's outputs, relative to their largest value."""
-
-
-def load_checkpoint(path: Path) -> tuple[USDRL, dict[str, Any]]:
-    """A checkpoint of `training.fit`: the model in evaluation mode, and how it was trained.
-
-    Raises:
-        ValueError: The file is missing, is no such checkpoint, or holds more than plain values and tensors.
-    """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # broken bytes make the unpickler raise whatever they hit
-        raise ValueError(f"cannot load the checkpoint {path}: {_reason(error)}") from error
-    try:
-        options = content["hyper_parameters"]
-        model = USDRL(ModelOptions.from_dict(options["model"]))
-        prefix = "model."
-        state = {key[len(prefix) :]: value for key, value in content["state_dict"].items() if key.startswith(prefix)}
-        model.load_state_dict(state)
-    except (KeyError, TypeError, RuntimeError) as error:
-        raise ValueError(f"{path} is no checkpoint of training.fit: {_reason(error)}") from error
-    return model.eval(), options["training"]
-
-
-def _reason(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def export(model: USDRL, info: ModelInfo, output: Path) -> float:

@@ -21,6 +21,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 from torchmetrics.classification import MulticlassAccuracy
 
+from training.checkpoints import load_checkpoint
 from training.data import utkinect
 from training.data.acted import TRAIN_SEED, VALIDATION_SEED, act
 from training.data.windows import FRAMES, IGNORE, NO_VARIATION, Track, Variation, WindowDataset, split_people, tracks
@@ -189,9 +190,29 @@ def _cross_entropy(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
 
 
 def fit(
-    config: FitConfig, root: Path, output: Path, *, resume: bool, workers: int = 0, trainer_options: dict | None = None
+    config: FitConfig,
+    root: Path,
+    output: Path,
+    *,
+    resume: bool = False,
+    init: Path | None = None,
+    workers: int = 0,
+    trainer_options: dict[str, Any] | None = None,
 ) -> Path:
-    """Train as configured; returns the checkpoint's path. `resume` continues from `output/last.ckpt`."""
+    """Train as configured; returns the checkpoint's path.
+
+    Args:
+        config: What to train on what.
+        root: Directory of UTKinect-Action3D.
+        output: Directory of the run.
+        resume: Continue from `output/last.ckpt` where it was interrupted.
+        init: A checkpoint of the same kind of model, whose weights to begin with.
+        workers: Processes that prepare windows.
+        trainer_options: Further options of `lightning.Trainer`.
+
+    Raises:
+        ValueError: A file is missing, or is not what it should be.
+    """
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     model = ModelOptions(
         actions=tuple(utkinect.ACTIONS.values()),
@@ -216,6 +237,11 @@ def fit(
     }
     training["people"] = [person for person in config.train_people if person not in config.held_out_people]
     module = FitModule(model.as_dict(), training)
+    if init is not None:
+        before, _ = load_checkpoint(init)
+        if before.options != module.model.options:
+            raise ValueError(f"{init} holds another model than {config.name}: {before.options}")
+        module.model.load_state_dict(before.state_dict())
     checkpoint = output / "last.ckpt"
     trainer = lightning.Trainer(
         max_epochs=config.epochs,
@@ -245,6 +271,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("config", type=Path, help="YAML file, for instance training/configs/utkinect.yaml")
     parser.add_argument("--root", type=Path, required=True, help="directory of UTKinect-Action3D (holds joints/)")
     parser.add_argument("--output", type=Path, help="directory of the run (default: runs/NAME)")
+    parser.add_argument("--init", type=Path, help="begin with the weights of this checkpoint instead of random ones")
     parser.add_argument("--resume", action="store_true", help="continue from the output's last.ckpt")
     parser.add_argument("--workers", type=int, default=0, help="processes that prepare windows (default: 0)")
     parser.add_argument("--epochs", type=int, help="instead of the configuration's")
@@ -258,7 +285,9 @@ def main(arguments: list[str] | None = None) -> int:
         output = options.output or Path("runs") / config.name
         if options.resume and not (output / "last.ckpt").is_file():
             raise ValueError(f"nothing to resume: {output / 'last.ckpt'} is not there")
-        checkpoint = fit(config, options.root, output, resume=options.resume, workers=options.workers)
+        checkpoint = fit(
+            config, options.root, output, resume=options.resume, init=options.init, workers=options.workers
+        )
     except ValueError as error:
         print(f"training.fit: {error}", file=sys.stderr)
         return 1

@@ -11,7 +11,8 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("onnxscript", reason="onnxscript is not installed")
 
 from training import export as export_module  # noqa: E402
-from training.export import export, load_checkpoint, main  # noqa: E402
+from training.checkpoints import load_checkpoint  # noqa: E402
+from training.export import export, main  # noqa: E402
 from training.model.usdrl import USDRL, ModelOptions  # noqa: E402
 from usdrl_ros.inference.engine import ModelInfo, load_engine  # noqa: E402
 from usdrl_ros.skeleton.normalize import NORMALIZATION  # noqa: E402

@@ -11,9 +11,9 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("lightning", reason="lightning is not installed")
 
 from training import fit as fit_module  # noqa: E402
+from training.checkpoints import load_checkpoint  # noqa: E402
 from training.data.utkinect import ACTIONS, read  # noqa: E402
 from training.data.windows import IGNORE, NO_VARIATION, WindowDataset, tracks  # noqa: E402
-from training.export import load_checkpoint  # noqa: E402
 from training.fit import FitConfig, FitModule, fit, main  # noqa: E402
 from training.model.usdrl import ModelOptions  # noqa: E402
 from usdrl_ros.demo.actor import play  # noqa: E402
