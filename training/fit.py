@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader
 from torchmetrics.classification import MulticlassAccuracy
 
 from training.checkpoints import load_checkpoint
+from training.curves import save_curves
 from training.data import utkinect
 from training.data.acted import TRAIN_SEED, VALIDATION_SEED, act
 from training.data.windows import FRAMES, IGNORE, NO_VARIATION, Track, Variation, WindowDataset, split_people, tracks
@@ -262,6 +263,7 @@ def fit(
         module, FitData(config, root, workers), ckpt_path=str(checkpoint) if resume else None, weights_only=True
     )
     trainer.save_checkpoint(checkpoint)
+    save_curves(output / "metrics.csv", output / "curves.png")
     return checkpoint
 
 

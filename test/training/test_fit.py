@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ pytest.importorskip("lightning", reason="lightning is not installed")
 
 from training import fit as fit_module  # noqa: E402
 from training.checkpoints import load_checkpoint  # noqa: E402
+from training.curves import read_metrics  # noqa: E402
 from training.data.utkinect import ACTIONS, read  # noqa: E402
 from training.data.windows import IGNORE, NO_VARIATION, WindowDataset, tracks  # noqa: E402
 from training.fit import FitConfig, FitModule, fit, main  # noqa: E402
@@ -68,7 +70,19 @@ def test_the_checkpoint_says_how_it_was_trained(trained: Path) -> None:
     assert training["people"] == ["s01"]
     assert (training["name"], training["epochs"], training["window_s"]) == ("tiny", 2, 5.0)
     assert not model.training
-    assert (trained.parent / "metrics.csv").is_file()
+    metrics = read_metrics(trained.parent / "metrics.csv")
+    assert [epoch for epoch, _ in metrics["train_detection_loss"]] == [0, 1]
+    assert all(value > 0 for _, value in metrics["val_recognition_loss"])
+    assert (trained.parent / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_given_weights_are_where_it_begins(root: Path, trained: Path, tmp_path: Path) -> None:
+    standing = replace(CONFIG, epochs=1, learning_rate=1e-9)
+    begun = weights(fit(standing, root, tmp_path / "tiny", init=trained, trainer_options=TRAINER))
+    for key, value in weights(trained).items():
+        torch.testing.assert_close(begun[key], value, rtol=0, atol=1e-6, msg=key)
+    with pytest.raises(ValueError, match="holds another model than tiny"):
+        fit(replace(CONFIG, width=8), root, tmp_path / "other", init=trained, trainer_options=TRAINER)
 
 
 def test_a_run_that_was_cut_off_resumes_to_the_same_weights(
