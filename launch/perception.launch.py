@@ -1,11 +1,11 @@
 """Start the perception node: skeletons in, action events out.
 
-    ros2 launch usdrl_ros perception.launch.py input_topic:=/tracker/skeletons
-    ros2 launch usdrl_ros perception.launch.py --show-args
+ros2 launch usdrl_ros perception.launch.py input_topic:=/tracker/skeletons
+ros2 launch usdrl_ros perception.launch.py --show-args
 """
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -27,6 +27,7 @@ def perception(context):
         for name, (_, value_type) in PARAMETERS.items()
         if LaunchConfiguration(name).perform(context)
     }
+    required = LaunchConfiguration("required").perform(context).lower() == "true"
     node = Node(
         package="usdrl_ros",
         executable="perception",
@@ -34,6 +35,7 @@ def perception(context):
         namespace=LaunchConfiguration("namespace"),
         parameters=[LaunchConfiguration("params_file"), given],
         output="screen",
+        on_exit=[Shutdown(reason="the perception node has ended")] if required else [],
     )
     return [node]
 
@@ -45,6 +47,9 @@ def generate_launch_description():
                 "params_file",
                 default_value=PathJoinSubstitution([FindPackageShare("usdrl_ros"), "config", "perception.yaml"]),
                 description="File with the node's parameters.",
+            ),
+            DeclareLaunchArgument(
+                "required", default_value="false", description="Whether all ends when the node does: true or false."
             ),
             DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node."),
             *(

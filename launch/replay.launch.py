@@ -1,7 +1,7 @@
 """Play a recorded bag through the perception node, on the bag's own clock.
 
-    ros2 launch usdrl_ros replay.launch.py bag:=recording rate:=2.0
-    ros2 launch usdrl_ros replay.launch.py --show-args        the arguments of perception.launch.py are taken, too
+ros2 launch usdrl_ros replay.launch.py bag:=recording rate:=2.0
+ros2 launch usdrl_ros replay.launch.py --show-args        the arguments of perception.launch.py are taken, too
 """
 
 from launch import LaunchDescription
@@ -20,7 +20,7 @@ def generate_launch_description():
         PythonLaunchDescriptionSource(
             PathJoinSubstitution([FindPackageShare("usdrl_ros"), "launch", "perception.launch.py"])
         ),
-        launch_arguments={"use_sim_time": "true", "input_reliability": "reliable"}.items(),
+        launch_arguments={"use_sim_time": "true", "input_reliability": "reliable", "required": "true"}.items(),
     )
     replay = Node(
         package="usdrl_ros",
