@@ -7,6 +7,7 @@ from collections import deque
 from functools import partial
 from typing import Any
 
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -41,6 +42,7 @@ class Observer(Node):
         self.events: list[Event] = []
         self.truth: list[Event] = []
         self.vocabulary: ActionVocabulary | None = None
+        self.problems: dict[str, int] = {}  # by cause, as the perception node last told in its diagnostics
         latched = QoSProfile(
             depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE
         )
@@ -53,10 +55,18 @@ class Observer(Node):
         ):
             self.create_subscription(kind, topic, partial(self._record, self.resolve_topic_name(topic), take), qos)
 
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._take_diagnostics, 10)
+
     def state(self) -> tuple[tuple[str, ...], dict[str, Event], list[Event]]:
         """The people in view, the running event by event id, and the last STARTED and ENDED."""
         with self._lock:
             return self._people, dict(self._running), list(self._recent)
+
+    def _take_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if status.name.endswith(": recognition"):
+                problems = {pair.key: pair.value for pair in status.values if pair.key.startswith("problem.")}
+                self.problems = {key.removeprefix("problem."): int(value) for key, value in problems.items()}
 
     def _record(self, topic: str, take: Any, message: Any) -> None:
         with self._lock:
