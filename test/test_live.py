@@ -16,7 +16,7 @@ from usdrl_ros.nodes.live import play_live
 
 # All ten test takes take a while; the whole set is asked for by hand: USDRL_ALL_TAKES=1.
 TAKES = [f"{person}_{take}" for person in utkinect.TEST_PEOPLE for take in ("e01", "e02")]
-RATE = 6.0
+RATES = (3.0, 1.5, 0.75)  # a machine that is too slow for one is given the next
 
 
 @pytest.fixture(scope="module")
@@ -33,13 +33,18 @@ def test_live_nodes_give_the_librarys_events(recordings, tmp_path, take):
     write_recording(recordings[take], bag)
     with load_engine(default_model()) as engine:
         library = run_bag(bag, engine)
-    with BagWriter(tmp_path / "published") as writer:
-        live = play_live(bag, default_model(), writer, rate=RATE)
+    for rate in RATES:
+        published = tmp_path / f"published_{rate}"
+        with BagWriter(published) as writer:
+            live = play_live(bag, default_model(), writer, rate=rate)
+        if "step_left_out" not in live.problems:
+            break
 
+    assert live.problems == {}
     assert len({event.event_id for event in library.events}) >= 5  # else the comparison would say little
     assert [_comparable(event) for event in live.events] == [_comparable(event) for event in library.events]
     assert [e.confidence for e in live.events] == pytest.approx([e.confidence for e in library.events], abs=1e-5)
-    assert read_events(tmp_path / "published") == live.events
+    assert read_events(published) == live.events
     assert len(live.truth) == len(recordings[take].segments)
 
 

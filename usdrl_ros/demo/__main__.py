@@ -132,6 +132,8 @@ def _report(options: argparse.Namespace, observer: Observer, console: Console) -
         )
     else:
         console.print(f"{len(events)} events; the bag holds no truth on {TRUTH} to compare them with.")
+    for cause, count in sorted(observer.problems.items()):
+        console.print(f"[yellow]{count} x {cause}[/yellow], see the warnings above")
     console.print(
         f"picture: {options.output / 'timeline.png'}    all that was published: {options.output / 'published'}"
     )
