@@ -17,20 +17,17 @@ from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from usdrl_ros.actions.events import Event, Phase
+from usdrl_ros.evaluation.bag_writer import START_NS, STORAGES, BagWriter, write_recording
 from usdrl_ros.evaluation.bags import (
     EVENTS,
     SKELETONS,
-    START_NS,
-    STORAGES,
     TRUTH,
     BagError,
-    BagWriter,
     Topic,
     bag_message_types,
     read_events,
     read_messages,
     read_topics,
-    write_recording,
 )
 from usdrl_ros.messages import (
     MessageTypes,

@@ -19,17 +19,8 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from usdrl_ros.actions.events import Event, Phase
 from usdrl_ros.demo.actor import play
 from usdrl_ros.evaluation import __main__ as tool
-from usdrl_ros.evaluation.bags import (
-    SKELETONS,
-    START_NS,
-    STORAGES,
-    TRUTH,
-    BagError,
-    BagWriter,
-    bag_message_types,
-    read_messages,
-    write_recording,
-)
+from usdrl_ros.evaluation.bag_writer import START_NS, STORAGES, BagWriter, write_recording
+from usdrl_ros.evaluation.bags import SKELETONS, TRUTH, BagError, bag_message_types, read_messages
 from usdrl_ros.evaluation.metrics import Interval, mean_average_precision_by_action, summarize
 from usdrl_ros.evaluation.report import json_document, save_timeline, summary_table
 from usdrl_ros.evaluation.run import run_bag

@@ -9,7 +9,8 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 pytest.importorskip("usdrl_ros.msg", reason="the package is not built: make build")
 
 from training.data import utkinect
-from usdrl_ros.evaluation.bags import BagWriter, read_events, write_recording
+from usdrl_ros.evaluation.bag_writer import BagWriter, write_recording
+from usdrl_ros.evaluation.bags import read_events
 from usdrl_ros.evaluation.run import run_bag
 from usdrl_ros.inference.engine import default_model, load_engine
 from usdrl_ros.nodes.live import play_live

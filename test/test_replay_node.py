@@ -17,7 +17,8 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosgraph_msgs.msg import Clock
 from usdrl_ros.msg import ActionEvent, SkeletonArray
 
-from usdrl_ros.evaluation.bags import BagWriter, bag_message_types, write_recording
+from usdrl_ros.evaluation.bag_writer import BagWriter, write_recording
+from usdrl_ros.evaluation.bags import bag_message_types
 from usdrl_ros.evaluation.run import run_bag
 from usdrl_ros.inference.engine import load_engine
 from usdrl_ros.messages import time_to_ns, vocabulary_to_message

@@ -1,7 +1,7 @@
 """Prepare ROS 2 from PyPI: check what the machine must bring, and mend what the wheels bring from their own machine.
 
-    python3 tools/environment.py check [wheels]     before .venv is made; wheels: with ROS 2 from PyPI
-    .venv/bin/python tools/environment.py mend      after ROS 2 was installed into it
+python3 tools/environment.py check [wheels]     before .venv is made; wheels: with ROS 2 from PyPI
+.venv/bin/python tools/environment.py mend      after ROS 2 was installed into it
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ from pathlib import Path
 from rich.progress import track
 
 from training.data import utkinect
-from usdrl_ros.evaluation.bags import BagError, write_recording
+from usdrl_ros.evaluation.bag_writer import write_recording
+from usdrl_ros.evaluation.bags import BagError
 
 READERS = {"utkinect_action3d": utkinect.read}
 """The data sets that can be read: name and reader."""

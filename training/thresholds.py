@@ -19,7 +19,7 @@ from rich.table import Table
 
 from training.data import utkinect
 from training.data.acted import VALIDATION_SEED, act
-from usdrl_ros.evaluation.bags import seconds_to_ns
+from usdrl_ros.evaluation.bag_writer import seconds_to_ns
 from usdrl_ros.evaluation.metrics import Interval, Summary, intervals_of_events, summarize
 from usdrl_ros.inference.engine import Engine, ModelError, Predictions, load_engine
 from usdrl_ros.recognizer import Recognizer

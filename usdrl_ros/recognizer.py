@@ -23,8 +23,8 @@ from usdrl_ros.skeleton.normalize import NORMALIZATION, model_input
 from usdrl_ros.skeleton.person import Person
 from usdrl_ros.skeleton.window import SkeletonWindow, frame_times, resample
 
-MAX_PENDING_STEPS = 5
-"""Steps that may wait for the worker; beyond, the oldest is left out: half a second late at most at 10 Hz."""
+MAX_PENDING_STEPS = 10
+"""Steps that may wait for the worker; beyond, the oldest is left out: a second late at most at 10 Hz."""
 
 FARTHEST_M = 1e6
 """Joints farther away are no positions; numbers far beyond would overflow in the model."""

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from usdrl_ros.demo.body import CHANNELS, INDEX, LAYOUTS, POINTS, SIDES, Body, turn_x, turn_y, turn_z
-from usdrl_ros.demo.motions import MOTIONS, idle
+from usdrl_ros.demo.idling import idle
+from usdrl_ros.demo.motions import MOTIONS
 from usdrl_ros.demo.performer import Performer
 from usdrl_ros.recording import Recording, Segment
 

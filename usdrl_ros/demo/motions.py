@@ -1,4 +1,4 @@
-"""The motions of the actor: one function an action, and what people do in between.
+"""The motions of the actor: one function an action.
 
 Each function of `MOTIONS` lets a `Performer` do the action from where they are and returns when it was on, in seconds.
 The limits follow the labels of UTKinect, so that the actor and real recordings mean the same by a name:
@@ -20,7 +20,8 @@ from collections.abc import Callable
 import numpy as np
 
 from usdrl_ros.demo.body import SIDES
-from usdrl_ros.demo.performer import Performer, wrapped
+from usdrl_ros.demo.idling import arms_at_ease, put_down
+from usdrl_ros.demo.performer import Performer
 
 Limits = tuple[float, float]
 
@@ -117,7 +118,7 @@ def pick_up(actor: Performer) -> Limits:
     actor.timeline.move(actor.clock, actor.clock + rise, **up)
     keeps = actor.following in ("carry", "throw") or actor.chance(0.5)
     actor.timeline.move(
-        actor.clock + 0.25 * rise, actor.clock + rise, **(_holding_arms(actor) if keeps else _arms_at_ease(actor))
+        actor.clock + 0.25 * rise, actor.clock + rise, **(_holding_arms(actor) if keeps else arms_at_ease(actor))
     )
     actor.clock += rise
     end = actor.clock
@@ -302,10 +303,6 @@ def _other(side: str) -> str:
     return SIDES[1 - SIDES.index(side)]
 
 
-def _arms_at_ease(actor: Performer) -> dict[str, float]:
-    return {channel: value for channel, value in actor.at_ease().items() if channel.startswith(SIDES)}
-
-
 def _holding_arms(actor: Performer) -> dict[str, float]:
     """Both hands before the body, as around a box; the actor holds it from now on."""
     actor.holding = True
@@ -321,12 +318,6 @@ def _keep_or_lower(actor: Performer, probability: float) -> None:
     if actor.following in ("carry", "throw") or (actor.following is not None and actor.chance(probability)):
         return
     put_down(actor)
-
-
-def put_down(actor: Performer) -> None:
-    """Lower the hands that held something."""
-    actor.holding = False
-    actor.move(actor.seconds(0.6, 1.1), **_arms_at_ease(actor))
 
 
 def _at_chest(actor: Performer, sides: tuple[str, ...]) -> dict[str, float]:
@@ -361,85 +352,3 @@ def _hands_on_thighs(actor: Performer, seated: dict[str, float]) -> dict[str, fl
     spot = np.array([seated["x"], seated["z"]]) + actor.ahead(along) - actor.ahead(0.0)
     height, aside = body.shank + body.ankle_height + 0.07 * body.leg, actor.between(0.6, 1.1) * body.hip_width
     return actor.arms_to_world(SIDES, spot, height, aside, seated, swivel=actor.between(20, 45))
-
-
-# Between the actions
-
-
-def idle(actor: Performer, seconds: float) -> None:
-    """Background for about this time: stand or sit about, look around, shift weight, scratch the head, turn."""
-    end = actor.clock + seconds
-    if actor.holding and actor.following not in ("carry", "throw"):
-        put_down(actor)
-    if actor.stretched:
-        drift = {f"{side}_out": np.radians(actor.between(0, 35)) for side in actor.stretched}
-        actor.move(max(end - actor.clock, 0.3), **drift)
-        return
-    turn = wrapped(actor.facing - actor.stance[2])
-    if abs(turn) > np.radians(30) and not actor.sitting and actor.following not in ("walk", "carry", "stand_up"):
-        if actor.chance(0.85):
-            actor.turn_to(actor.stance[2] + turn * actor.between(0.7, 1.0), actor.seconds(0.5, 0.8))
-    while (left := end - actor.clock) > 1.0:
-        if actor.chance(0.4):
-            actor.wait(min(actor.between(0.5, 2.0), left))
-            continue
-        behaviours = [_look_around, _move_trunk]
-        if not actor.holding:
-            behaviours += [_touch_head, _move_hands]
-        if not actor.sitting:
-            behaviours += [_shift_weight, _small_step]
-        behaviours[actor.rng.integers(len(behaviours))](actor, left)
-    actor.clock = max(actor.clock, end)
-
-
-def _look_around(actor: Performer, seconds: float) -> None:
-    look = actor.between(-60, 60)
-    there, back = 0.4 * min(seconds, 2.0), 0.4 * min(seconds, 2.0)
-    actor.move(there, **actor.posture(look=look, twist=0.2 * look, nod=actor.between(-8, 20)))
-    actor.wait(0.2 * min(seconds, 2.0) * actor.rng.random())
-    actor.move(back, **actor.posture(look=0, twist=0, nod=0))
-
-
-def _move_trunk(actor: Performer, seconds: float) -> None:
-    part = min(seconds, 3.0) / 2
-    actor.move(part, **actor.posture(lean=actor.between(-3, 8), bow=actor.between(-3, 8), twist=actor.between(-10, 10)))
-    actor.move(part, **actor.posture(lean=0, bow=0, twist=0))
-
-
-def _shift_weight(actor: Performer, seconds: float) -> None:
-    x, z = actor.ahead(actor.between(-0.02, 0.03), actor.between(-0.3, 0.3) * actor.stance_width)
-    actor.move(min(seconds, actor.between(0.6, 1.5)), x=x, z=z, side=np.radians(actor.between(-3, 3)))
-
-
-def _small_step(actor: Performer, seconds: float) -> None:
-    x, z = actor.ahead(actor.between(-0.1, 0.15), actor.between(-0.08, 0.08))
-    actor.step([(x, z, actor.stance[2] + np.radians(actor.between(-20, 20)))], actor.between(0.45, 0.6), arm_swing=0.0)
-
-
-def _touch_head(actor: Performer, seconds: float) -> None:
-    """Scratch the head or touch the face, briefly, with either hand."""
-    side = SIDES[int(actor.chance(0.5))]
-    part = min(seconds, 2.4) / 3
-    arms = actor.arm_to(side, actor.between(0.05, 0.3), actor.between(0.2, 0.5), actor.between(0.15, 0.35), swivel=30)
-    actor.move(part, **arms)
-    for _ in range(int(actor.rng.integers(0, 3))):
-        actor.move(0.15 + 0.1 * part, **{f"{side}_reach": arms[f"{side}_reach"] + actor.between(-0.03, 0.03)})
-    actor.move(part, **actor.at_ease((side,)))
-
-
-def _move_hands(actor: Performer, seconds: float) -> None:
-    """Hands together in front, on the hips, or one looked at; and back."""
-    part = min(seconds, actor.between(1.8, 4.0)) / 3
-    kind = actor.rng.integers(3)
-    sides = (SIDES[int(actor.chance(0.5))],) if kind == 2 else SIDES
-    arms: dict[str, float] = {}
-    for side in sides:
-        if kind == 0:
-            arms |= actor.arm_to(side, 0.06, actor.between(-0.85, -0.75), 0.35, swivel=25)
-        elif kind == 1:
-            arms |= actor.arm_to(side, 0.38, -0.8, 0.05, swivel=70)
-        else:
-            arms |= actor.arm_to(side, 0.15, actor.between(-0.5, -0.3), 0.5, swivel=25)
-    actor.move(part, **arms)
-    actor.wait(part)
-    actor.move(part, **actor.at_ease(sides))

@@ -14,7 +14,8 @@ from pathlib import Path
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 
-from usdrl_ros.evaluation.bags import SKELETONS, TRUTH, BagWriter
+from usdrl_ros.evaluation.bag_writer import BagWriter
+from usdrl_ros.evaluation.bags import SKELETONS, TRUTH
 from usdrl_ros.nodes.observer import Observer
 
 _START_S = 60.0
