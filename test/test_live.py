@@ -42,6 +42,7 @@ def test_live_nodes_give_the_librarys_events(recordings, tmp_path, take):
             break
 
     assert live.problems == {}
+    assert live.frames == len(recordings[take].stamps)
     assert len({event.event_id for event in library.events}) >= 5  # else the comparison would say little
     assert [_comparable(event) for event in live.events] == [_comparable(event) for event in library.events]
     assert [e.confidence for e in live.events] == pytest.approx([e.confidence for e in library.events], abs=1e-5)

@@ -122,6 +122,7 @@ def _report(options: argparse.Namespace, observer: Observer, console: Console) -
     truths = intervals_of_truth("demo", observer.truth, origin_ns)
     title = str(options.bag) if options.bag else "an acted scene"
     save_timeline(options.output / "timeline.png", truths, events, title=title)
+    console.print()
     if truths:
         comparison = compare(events, truths)
         console.print(result_table(comparison))

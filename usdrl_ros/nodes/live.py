@@ -58,7 +58,8 @@ def play_live(
                 _check_running(perception, "perception")
                 if time.monotonic() > until:
                     raise LiveError(f"the perception node has not come up within {_START_S:.0f} s")
-            with _node("replay", f"bag:={bag.resolve()}", f"rate:={float(rate)}") as replay:
+            # The perception node and the observer: neither is to miss the beginning.
+            with _node("replay", f"bag:={bag.resolve()}", f"rate:={float(rate)}", "subscribers:=2") as replay:
                 ending = None
                 while ending is None or time.monotonic() < ending:
                     executor.spin_once(timeout_sec=0.02)

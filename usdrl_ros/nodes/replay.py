@@ -41,10 +41,11 @@ PARAMETERS = (
     ParameterSpec("loop", False, "Whether to start over at the end."),
     ParameterSpec("clock", True, "Whether to publish the bag's time on /clock."),
     ParameterSpec("topics", [], f"Topics to play; empty: all but {', '.join(OUTPUTS)}."),
+    ParameterSpec("subscribers", 1, "How many must listen to the skeletons before the first is played.", 1, 100),
     ParameterSpec(
         "wait_for_subscribers_s",
         10.0,
-        "Longest wait, in seconds of wall time, until somebody listens to the skeletons.",
+        "Longest wait, in seconds of wall time, until so many listen.",
         0.0,
         3600.0,
     ),
@@ -72,6 +73,7 @@ class ReplayNode(Node):
         self.loop: bool = values["loop"]
         self._rate: float = values["rate"]
         self._wanted: list[str] = values["topics"]
+        self._subscribers: int = values["subscribers"]
         self._patience_s: float = values["wait_for_subscribers_s"]
         self._clock_publisher: Publisher | None = None
         if values["clock"]:
@@ -116,7 +118,7 @@ class ReplayNode(Node):
             if found != before or any(f < k for f, k in zip(found, known, strict=True)):
                 before, settled_since = found, now
             # The first to come is not always the last, and it may not have found the publisher that has found it.
-            if all(found) and now - settled_since > _SETTLE_S:
+            if min(found) >= self._subscribers and now - settled_since > _SETTLE_S:
                 return
             if now - began > self._patience_s:
                 if self._patience_s:
