@@ -35,7 +35,7 @@ def perception(context):
         namespace=LaunchConfiguration("namespace"),
         parameters=[LaunchConfiguration("params_file"), given],
         output="screen",
-        on_exit=[Shutdown(reason="the perception node has ended")] if required else [],
+        on_exit=[Shutdown(reason="the perception node has ended")] if required else None,
     )
     return [node]
 
