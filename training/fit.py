@@ -127,7 +127,7 @@ class FitModule(lightning.LightningModule):
 
 
 class MixedDataset(torch.utils.data.Dataset[tuple[Tensor, Tensor, Tensor]]):
-    """Recorded and acted windows in a fixed proportion."""
+    """Recorded and acted windows in a fixed proportion: one in round(1 / share) is acted."""
 
     def __init__(self, recorded: WindowDataset, acted: WindowDataset | None, share: float) -> None:
         self._recorded, self._acted = recorded, acted
