@@ -129,7 +129,7 @@ def _parse(name: str, content: dict[str, Any]) -> Layout:
             side = "Left" if joint.endswith("Left") else "Right"
             sources = {source.format(side=side): weight for source, weight in _DERIVATIONS[str(rules[joint])].items()}
             if sources.keys() <= rows.keys():
-                ready[joint] = sum(weight * rows[source] for source, weight in sources.items())
+                ready[joint] = np.sum([weight * rows[source] for source, weight in sources.items()], axis=0)
         if not ready:
             raise ValueError(f"these joints are derived from each other in a circle: {pending}")
         rows |= ready
