@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -281,9 +281,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         config = FitConfig.load(options.config)
-        if options.epochs or options.hold_out:
-            changed = {"epochs": options.epochs or config.epochs, "held_out_people": tuple(options.hold_out or ())}
-            config = FitConfig(**{**{f.name: getattr(config, f.name) for f in fields(config)}, **changed})
+        if options.epochs:
+            config = replace(config, epochs=options.epochs)
+        if options.hold_out:
+            config = replace(config, held_out_people=tuple(options.hold_out))
         output = options.output or Path("runs") / config.name
         if options.resume and not (output / "last.ckpt").is_file():
             raise ValueError(f"nothing to resume: {output / 'last.ckpt'} is not there")

@@ -104,6 +104,16 @@ def test_a_run_that_was_cut_off_resumes_to_the_same_weights(
         torch.testing.assert_close(resumed[key], value, rtol=1e-4, atol=1e-6, msg=key)
 
 
+def test_other_epochs_leave_the_held_out_people_held_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    configuration = tmp_path / "x.yaml"
+    configuration.write_text("name: x\nheld_out_people: [s09]\nepochs: 24\n")
+    used: list[FitConfig] = []
+    monkeypatch.setattr(fit_module, "fit", lambda config, *_, **__: used.append(config) or tmp_path)
+    assert main([str(configuration), "--root", str(tmp_path), "--epochs", "3"]) == 0
+    assert main([str(configuration), "--root", str(tmp_path), "--hold-out", "s01", "s03"]) == 0
+    assert [(config.epochs, config.held_out_people) for config in used] == [(3, ("s09",)), (24, ("s01", "s03"))]
+
+
 def test_it_learns(root: Path) -> None:
     """Shown the same few windows again and again, the network comes to know their labels."""
     torch.manual_seed(0)

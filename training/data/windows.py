@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -29,6 +30,13 @@ _OTHER_SIDE = {
 }
 _MIRRORED = np.array([NTU_25.index(_OTHER_SIDE[name]) for name in NTU_25])
 _COCO = load_layout("coco_17")
+_COCO_FROM_NTU = [
+    (source, target)
+    for target, row in enumerate(_COCO.matrix)
+    for source in np.flatnonzero(row)
+    if not _COCO.derived[target] and (np.count_nonzero(row) == 1 or NTU_25[target] == "Head")
+]
+"""(COCO joint, the NTU-25 joint at its place): single joints one to one, both ears at the head's centre."""
 
 
 @dataclass(frozen=True)
@@ -188,21 +196,15 @@ def vary(
 
 def as_from_coco(joints: np.ndarray) -> np.ndarray:
     """NTU-25 joints (n, 25, 3) as if derived from COCO-17's: what COCO lacks is estimated from what it has."""
-    coco = np.zeros((*joints.shape[:-2], 17, 3), joints.dtype)
-    for target, row in enumerate(_COCO.matrix):
-        if not _COCO.derived[target]:
-            for source in np.flatnonzero(row):
-                if (row != 0).sum() == 1 or NTU_25[target] == "Head":
-                    coco[..., source, :] = joints[..., target, :]
-    return _COCO.matrix @ coco
+    coco = np.zeros((*joints.shape[:-2], len(_COCO.joint_names), 3), joints.dtype)
+    for source, target in _COCO_FROM_NTU:
+        coco[..., source, :] = joints[..., target, :]
+    return _COCO.to_ntu25(coco)[0]
 
 
 def _tilt(rng: np.random.Generator, largest: float) -> np.ndarray:
     axis = rng.normal(size=3)
-    x, y, z = axis / np.linalg.norm(axis) * rng.uniform(0.0, largest)
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    angle = max(float(np.linalg.norm((x, y, z))), 1e-9)
-    return np.eye(3) + np.sin(angle) / angle * cross + (1 - np.cos(angle)) / angle**2 * cross @ cross
+    return Rotation.from_rotvec(axis / np.linalg.norm(axis) * rng.uniform(0.0, largest)).as_matrix()
 
 
 _LIMBS = (
