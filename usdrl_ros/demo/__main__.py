@@ -67,8 +67,11 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 def _demo(options: argparse.Namespace, console: Console) -> None:
     with load_engine(options.model) as engine:
         info = engine.info  # a bad model is told here, in one line, before any node starts
-    for made in ("scene", "published"):
-        shutil.rmtree(options.output / made, ignore_errors=True)
+    made = [options.output / "scene", options.output / "published"]
+    if options.bag is not None and any(options.bag.resolve().is_relative_to(path.resolve()) for path in made):
+        raise DemoError(f"bag {options.bag} lies where the demo writes: choose another --output, or move it")
+    for path in made:
+        shutil.rmtree(path, ignore_errors=True)
     options.output.mkdir(parents=True, exist_ok=True)
     bag = options.bag or _act(options, info.actions)
     topics = read_topics(bag)
