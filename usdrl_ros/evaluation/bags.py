@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from rosbags.interfaces import Connection, MessageDefinitionFormat
+from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefinitionFormat
 from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, TypesysError, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
@@ -39,10 +39,11 @@ class BagError(Exception):
 
 @dataclass(frozen=True)
 class Topic:
-    """A topic of a bag: its message type, and how many messages it has."""
+    """A topic of a bag: its message type, how many messages it has, and whether late subscribers got the last one."""
 
     type: str
     count: int
+    latched: bool = False
 
 
 @lru_cache(maxsize=1)
@@ -68,7 +69,7 @@ def read_topics(path: Path | str) -> dict[str, Topic]:
     Raises:
         BagError: The bag is missing, is none, or is damaged.
     """
-    with _Bag(path) as bag:
+    with Bag(path) as bag:
         return bag.topics
 
 
@@ -82,7 +83,7 @@ def read_messages(path: Path | str, topics: Collection[str] | None = None) -> It
     Raises:
         BagError: The bag is missing, is none, is damaged, or lacks one of the topics.
     """
-    with _Bag(path) as bag:
+    with Bag(path) as bag:
         yield from bag.messages(topics)
 
 
@@ -104,13 +105,20 @@ def read_events(path: Path | str, topic: str = EVENTS) -> list[Event]:
     return events
 
 
-class _Bag:
-    """An open bag. Whatever rosbags and its decoders raise on damaged data comes out as a BagError."""
+class Bag:
+    """An open bag; a context manager. What rosbags and its decoders raise on damaged data comes out as a BagError.
+
+    Args:
+        path: A bag's directory, or one storage file (.mcap, .db3).
+
+    Raises:
+        BagError: On entering: the bag is missing, is none, or is seen to be damaged.
+    """
 
     def __init__(self, path: Path | str) -> None:
-        self._path = Path(path)
+        self._path = Path(path).expanduser()
 
-    def __enter__(self) -> _Bag:
+    def __enter__(self) -> Bag:
         path = self._path
         if not path.exists():
             raise BagError(f"{path}: no such bag")
@@ -137,39 +145,73 @@ class _Bag:
 
     @property
     def topics(self) -> dict[str, Topic]:
+        """By name."""
+        latched = {
+            connection.topic
+            for connection in self._reader.connections
+            if isinstance(connection.ext, ConnectionExtRosbag2)
+            for qos in connection.ext.offered_qos_profiles
+            if qos.durability.name == "TRANSIENT_LOCAL"
+        }
         return {
-            name: Topic(info.msgtype or "several types", info.msgcount)
+            name: Topic(info.msgtype or "several types", info.msgcount, name in latched)
             for name, info in sorted(self._reader.topics.items())
         }
 
-    def messages(self, topics: Collection[str] | None) -> Iterator[tuple[str, int, Any]]:
-        present = self.topics
-        for topic in topics or ():
-            if topic not in present:
-                held = ", ".join(present) or "none"
-                raise BagError(f"{self._path}: no topic {topic}; topics of the bag: {held}")
-        connections = [c for c in self._reader.connections if topics is None or c.topic in topics]
+    @property
+    def duration_s(self) -> float:
+        """Seconds from the first message to the last."""
+        return self._reader.duration * 1e-9
+
+    def messages(self, topics: Collection[str] | None = None) -> Iterator[tuple[str, int, Any]]:
+        """Yield (topic, record stamp in ns, message) in the order of recording.
+
+        Raises:
+            BagError: The bag is damaged, lacks one of the topics, or has one of a type that cannot be decoded.
+        """
+        stores = {c.msgtype: self._typestore_of(c) for c in self._connections(topics)}
+        for number, (connection, stamp_ns, data) in enumerate(self.raw_messages(topics)):
+            try:
+                message = stores[connection.msgtype].deserialize_cdr(data, connection.msgtype)
+            except Exception as error:  # as above
+                raise self._unreadable(error, f" after {number} messages") from error
+            yield connection.topic, stamp_ns, message
+
+    def raw_messages(self, topics: Collection[str] | None = None) -> Iterator[tuple[Connection, int, bytes]]:
+        """Yield (connection, record stamp in ns, serialized message) in the order of recording, without decoding.
+
+        Raises:
+            BagError: The bag lacks one of the topics, or is damaged, after all that could be read.
+        """
+        connections = self._connections(topics)
         if not connections:
             return
-        stores = {connection.msgtype: self._typestore_of(connection) for connection in connections}
         read: Counter[str] = Counter()
         source = self._reader.messages(connections)
         while True:
             try:
                 connection, stamp_ns, data = next(source)
-                message = stores[connection.msgtype].deserialize_cdr(data, connection.msgtype)
             except StopIteration:
                 break
             except Exception as error:  # as above
                 raise self._unreadable(error, f" after {read.total()} messages") from error
             read[connection.topic] += 1
-            yield connection.topic, stamp_ns, message
-        for topic in {connection.topic for connection in connections}:
+            yield connection, stamp_ns, bytes(data)
+        present = self.topics
+        for topic in sorted({connection.topic for connection in connections}):
             if read[topic] != present[topic].count:
                 raise BagError(
                     f"{self._path}: {topic} should hold {present[topic].count} messages, {read[topic]} were found: "
                     f"a part is missing"
                 )
+
+    def _connections(self, topics: Collection[str] | None) -> list[Connection]:
+        present = self._reader.topics
+        for topic in topics or ():
+            if topic not in present:
+                held = ", ".join(sorted(present)) or "none"
+                raise BagError(f"{self._path}: no topic {topic}; topics of the bag: {held}")
+        return [c for c in self._reader.connections if topics is None or c.topic in topics]
 
     def _typestore_of(self, connection: Connection) -> Typestore:
         """What can decode a connection: our definitions for our types, else the bag's, else ROS 2's common ones."""
