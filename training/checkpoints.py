@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from training.model.usdrl import USDRL, ModelOptions
+from training.model.options import ModelOptions
+from training.model.usdrl import USDRL
 
 
 def load_checkpoint(path: Path) -> tuple[USDRL, dict[str, Any]]:

@@ -25,8 +25,11 @@ from training.checkpoints import load_checkpoint
 from training.curves import save_curves
 from training.data import utkinect
 from training.data.acted import TRAIN_SEED, VALIDATION_SEED, act
+from training.data.sets import read_all
 from training.data.windows import FRAMES, IGNORE, NO_VARIATION, Track, Variation, WindowDataset, split_people, tracks
-from training.model.usdrl import MODALITIES, USDRL, ModelOptions
+from training.model.modalities import MODALITIES
+from training.model.options import ModelOptions
+from training.model.usdrl import USDRL
 
 
 @dataclass(frozen=True)
@@ -154,8 +157,8 @@ class FitData(lightning.LightningDataModule):
     def __init__(self, config: FitConfig, root: Path, workers: int) -> None:
         super().__init__()
         self._config, self._workers = config, workers
-        actions = tuple(utkinect.ACTIONS.values())
-        recordings = utkinect.read(root, config.train_people)
+        actions = utkinect.ACTIONS
+        recordings = [r for r in read_all(utkinect.NAME, root) if r.person in config.train_people]
         training, held_out = split_people(recordings, config.held_out_people)
         acted = act(config.actor_takes, config.actor_first_seed, actions)
         variation = Variation(**config.variation)
@@ -216,7 +219,7 @@ def fit(
     """
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     model = ModelOptions(
-        actions=tuple(utkinect.ACTIONS.values()),
+        actions=utkinect.ACTIONS,
         modalities=config.modalities,
         width=config.width,
         heads=config.heads,

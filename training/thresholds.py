@@ -19,6 +19,7 @@ from rich.table import Table
 
 from training.data import utkinect
 from training.data.acted import VALIDATION_SEED, act
+from training.data.sets import read_all
 from usdrl_ros.evaluation.bag_writer import seconds_to_ns
 from usdrl_ros.evaluation.metrics import Interval, Summary, intervals_of_events, summarize
 from usdrl_ros.inference.engine import Engine, ModelError, Predictions, load_engine
@@ -87,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
     if tested := set(options.people) & set(utkinect.TEST_PEOPLE):
         parser.error(f"{', '.join(sorted(tested))}: people of the test split are not to choose settings on")
     try:
-        recordings = utkinect.read(options.root, tuple(options.people))
+        recordings = [r for r in read_all(utkinect.NAME, options.root) if r.person in options.people]
         with load_engine(options.model) as engine:
             recordings += act(options.acted, VALIDATION_SEED, engine.info.actions)
             engines = [RememberingEngine(engine) for _ in recordings]
@@ -100,7 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
                 )
             )
             results = [_measure(recordings, engines, chosen) for chosen in track(settings, description="settings")]
-    except (utkinect.DatasetError, ModelError, ValueError) as error:
+    except (ModelError, ValueError) as error:
         print(f"training.thresholds: {error}", file=sys.stderr)
         return 1
     Console().print(_table(settings, results))

@@ -1,1 +1,1 @@
-"""The USDRL network: encoder (`dste.py`), modalities and heads (`usdrl.py`), the authors' weights (`weights.py`)."""
+"""The USDRL network: modalities, encoders (DSTE, STTR), heads, and the authors' weights."""

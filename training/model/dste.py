@@ -7,11 +7,11 @@ Letters: N batch, L tokens, H width.
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from training.model.encoder import Attention, Encoder, sinusoids
 
 
 class DropPath(nn.Module):
@@ -27,26 +27,6 @@ class DropPath(nn.Module):
             return x
         keep = 1.0 - self.probability
         return x * x.new_empty(x.shape[0], 1, 1).bernoulli_(keep) / keep
-
-
-class Attention(nn.Module):
-    """Multi-head self-attention without dropout; parameters shaped as in `nn.MultiheadAttention`."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        if width % heads:
-            raise ValueError(f"width {width} is not a multiple of heads {heads}")
-        self.heads = heads
-        self.in_proj = nn.Linear(width, 3 * width)
-        self.out_proj = nn.Linear(width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, L, H) to (N, L, H)."""
-        query, key, value = (
-            part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.in_proj(x).chunk(3, -1)
-        )
-        mixed = functional.scaled_dot_product_attention(query, key, value)
-        return self.out_proj(mixed.transpose(1, 2).flatten(2))
 
 
 class MLP(nn.Sequential):
@@ -79,18 +59,22 @@ class DenseShiftAttention(nn.Module):
     Every `gap`-th token of the mixed ones stays as it was: an anchor for the shifted ones.
     """
 
-    def __init__(self, width: int, tokens: int, gap: int, drop_path: float) -> None:
+    def __init__(self, width: int, tokens: int, gap: int, drop_path: float, causal: bool) -> None:
         super().__init__()
         self.mix1, self.mix2 = nn.Linear(tokens, tokens), nn.Linear(tokens, tokens)
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.mlp = MLP(width)
         self.drop_path = DropPath(drop_path)
+        self.causal = causal
         self.register_buffer("shifted", (torch.arange(tokens) % gap != 0).float(), persistent=False)
 
     def forward(self, x: Tensor, attention: Attention) -> Tensor:
         """(N, L, H) to (N, L, H)."""
-        mixed = self.mix2(functional.relu(self.mix1(x.transpose(1, 2)))) * self.shifted
+        mixed = self._mix(self.mix2, functional.relu(self._mix(self.mix1, x.transpose(1, 2)))) * self.shifted
         return (self._block(x + mixed.transpose(1, 2), attention) + self._block(x, attention)) / 2
+
+    def _mix(self, linear: nn.Linear, x: Tensor) -> Tensor:
+        return functional.linear(x, linear.weight.tril() if self.causal else linear.weight, linear.bias)
 
     def _block(self, x: Tensor, attention: Attention) -> Tensor:
         x = x + self.drop_path(attention(self.norm1(x)))
@@ -100,39 +84,31 @@ class DenseShiftAttention(nn.Module):
 class DenseLayer(nn.Module):
     """One DSTE layer: alpha * CA + (1 - alpha) * DSA, both with the layer's one attention."""
 
-    def __init__(self, width: int, heads: int, tokens: int, gap: int, alpha: float, drop_path: float) -> None:
+    def __init__(
+        self, width: int, heads: int, tokens: int, gap: int, alpha: float, drop_path: float, causal: bool
+    ) -> None:
         super().__init__()
         self.alpha = alpha
-        self.attention = Attention(width, heads)
+        self.attention = Attention(width, heads, causal)
         self.ca = ConvolutionalAttention(width, drop_path)
-        self.dsa = DenseShiftAttention(width, tokens, gap, drop_path)
+        self.dsa = DenseShiftAttention(width, tokens, gap, drop_path, causal)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, L, H) to (N, L, H)."""
         return self.alpha * self.ca(x, self.attention) + (1.0 - self.alpha) * self.dsa(x, self.attention)
 
 
-class Embedding(nn.Sequential):
-    """Linear, LayerNorm, ReLU, Linear: a raw token to the width of the stream."""
-
-    def __init__(self, token_size: int, width: int) -> None:
-        super().__init__(
-            nn.Linear(token_size, width), nn.LayerNorm(width), nn.ReLU(inplace=True), nn.Linear(width, width)
-        )
-
-
 class Stream(nn.Module):
     """The layers of one stream, over embedded tokens; its position code is added before every layer."""
 
-    def __init__(self, position: Tensor, learned: bool, layers: int, **layer_options: float) -> None:
-        """Take a position code (1, L, H), learned or fixed, and the options of `DenseLayer`."""
+    def __init__(self, position: Tensor, learned: bool, layers: list[DenseLayer]) -> None:
+        """Take a position code (1, L, H), learned or fixed."""
         super().__init__()
         if learned:
             self.position = nn.Parameter(position)
         else:
             self.register_buffer("position", position, persistent=False)
-        _, tokens, width = position.shape
-        self.layers = nn.ModuleList(DenseLayer(width, tokens=tokens, **layer_options) for _ in range(layers))
+        self.layers = nn.ModuleList(layers)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(N, L, H) to (N, L, H)."""
@@ -141,18 +117,15 @@ class Stream(nn.Module):
         return tokens
 
 
-class DSTE(nn.Module):
-    """The encoder: skeletons of one or more modalities to dense temporal and spatial features.
-
-    With several modalities each has embeddings of its own and the streams take their mean (one model for joint, bone
-    and motion, after UmURL, Sun et al., ACM MM 2023).
+class DSTE(Encoder):
+    """The dense encoder.
 
     Args:
-        modalities: Names of the inputs, in order.
-        width: H. Published: 1024.
+        modalities, width, frames, joints, people: As of `Encoder`.
         heads: Heads of the attention.
         layers: Layers a stream.
-        frames, joints, people: T, V, M of the input.
+        attention: "full", or "causal" in the temporal stream: attention is masked, and DSA mixes a frame with earlier
+            ones only (the lower triangle of its matrices; the upper one is kept, unused).
         gap: Every how many tokens DSA keeps one as it was.
         alpha: Share of CA in a layer.
         drop_path: Share of samples for which a residual branch is left out in training.
@@ -167,47 +140,22 @@ class DSTE(nn.Module):
         frames: int = 64,
         joints: int = 25,
         people: int = 2,
+        attention: str = "full",
         gap: int = 4,
         alpha: float = 0.5,
         drop_path: float = 0.1,
     ) -> None:
-        super().__init__()
-        self.modalities, self.width = tuple(modalities), width
-        self.temporal_embedding = nn.ModuleDict({m: Embedding(people * joints * 3, width) for m in modalities})
-        self.spatial_embedding = nn.ModuleDict({m: Embedding(frames * 3, width) for m in modalities})
-        options = dict(layers=layers, heads=heads, gap=gap, alpha=alpha, drop_path=drop_path)
-        self.temporal = Stream(sinusoids(frames, width), learned=False, **options)
-        spatial_position = nn.init.trunc_normal_(torch.empty(1, people * joints, width), std=0.02)
-        self.spatial = Stream(spatial_position, learned=True, **options)
-        self.apply(_initialise)
+        def stack(tokens: int, causal: bool) -> list[DenseLayer]:
+            return [DenseLayer(width, heads, tokens, gap, alpha, drop_path, causal) for _ in range(layers)]
 
-    def forward(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Encode, for each modality, (N, 3, T, V, M): gives y_t (N, T, H) and y_s (N, M*V, H)."""
-        temporal = [self.temporal_embedding[m](temporal_tokens(inputs[m])) for m in self.modalities]
-        spatial = [self.spatial_embedding[m](spatial_tokens(inputs[m])) for m in self.modalities]
-        return (
-            self.temporal(torch.stack(temporal).mean(0)),
-            self.spatial(torch.stack(spatial).mean(0)),
+        joint_tokens = people * joints
+        spatial_position = nn.init.trunc_normal_(torch.empty(1, joint_tokens, width), std=0.02)
+        super().__init__(
+            modalities,
+            width,
+            frames,
+            joints,
+            people,
+            Stream(sinusoids(frames, width), False, stack(frames, attention == "causal")),
+            Stream(spatial_position, True, stack(joint_tokens, False)),
         )
-
-
-def temporal_tokens(x: Tensor) -> Tensor:
-    """(N, C, T, V, M) to (N, T, M*V*C): a token a frame; person slowest, then joint, then coordinate."""
-    return x.permute(0, 2, 4, 3, 1).flatten(2)
-
-
-def spatial_tokens(x: Tensor) -> Tensor:
-    """(N, C, T, V, M) to (N, M*V, T*C): a token a joint of a person; frame slowest, then coordinate."""
-    return x.permute(0, 4, 3, 2, 1).flatten(3).flatten(1, 2)
-
-
-def sinusoids(length: int, width: int) -> Tensor:
-    """Fixed position code (1, length, width) (Vaswani et al., NeurIPS 2017): sines on even, cosines on odd channels."""
-    angle = torch.arange(length)[:, None] * torch.exp(torch.arange(0, width, 2) * (-math.log(10000.0) / width))
-    return torch.stack([angle.sin(), angle.cos()], -1).flatten(1)[None]
-
-
-def _initialise(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=0.02)
-        nn.init.zeros_(module.bias)

@@ -40,13 +40,16 @@ def normalize(joints: np.ndarray) -> np.ndarray:
     centre = np.where(seen[..., SPINE_MID, :], main[..., SPINE_MID, :], mean)
     joints = np.where(np.isfinite(joints), joints - centre[..., None, None, :], np.nan)
 
-    main = joints[..., 0, :, :]
-    up = _first_seen(main[..., SPINE_MID, :] - main[..., SPINE_BASE, :])
-    turn = rotation_between(up, np.array([0.0, 0.0, 1.0]))
-    across = _first_seen(main[..., SHOULDER_RIGHT, :] - main[..., SHOULDER_LEFT, :])
-    across = (turn @ across[..., None])[..., 0]
-    turn = shoulders_along_x(across) @ turn
+    turn = upright_rotation(joints[..., 0, :, :])
     return np.nan_to_num(joints @ np.swapaxes(turn, -1, -2)[..., None, None, :, :], copy=False)
+
+
+def upright_rotation(joints: np.ndarray) -> np.ndarray:
+    """The rotation (..., 3, 3) by which `normalize` turns skeletons, from the main person's joints (..., T, 25, 3)."""
+    up = _first_seen(joints[..., SPINE_MID, :] - joints[..., SPINE_BASE, :])
+    turn = rotation_between(up, np.array([0.0, 0.0, 1.0]))
+    across = _first_seen(joints[..., SHOULDER_RIGHT, :] - joints[..., SHOULDER_LEFT, :])
+    return shoulders_along_x((turn @ across[..., None])[..., 0]) @ turn
 
 
 def model_input(joints: np.ndarray, people: int) -> np.ndarray:

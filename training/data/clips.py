@@ -1,0 +1,155 @@
+"""Clips of archives in batches, ready for augmentation on the device: one flat array of frames, no padding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import BatchSampler, DataLoader, Dataset
+
+from training.data.archive import Archive, Clips
+from usdrl_ros.skeleton.normalize import upright_rotation
+
+
+@dataclass(frozen=True)
+class ClipBatch:
+    """N clips, one after another.
+
+    Args:
+        joints: (F, M, V, 3) metres as recorded, NaN where unseen.
+        first, length: (N,) frames of each clip in `joints`.
+        rotation: (N, 3, 3) that normalises each clip by its own first frame.
+        label: (N,) action, -1 where there is none.
+        index: (N,) number of the clip in its data set.
+    """
+
+    joints: Tensor
+    first: Tensor
+    length: Tensor
+    rotation: Tensor
+    label: Tensor
+    index: Tensor
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def to(self, device: torch.device | str) -> ClipBatch:
+        """The same on another device."""
+        return ClipBatch(**{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})
+
+    def pin_memory(self) -> ClipBatch:
+        """The same in pinned memory (the data loader calls this before a copy to a GPU)."""
+        return ClipBatch(**{f.name: getattr(self, f.name).pin_memory() for f in fields(self)})
+
+
+class ClipDataset(Dataset[ClipBatch]):
+    """Clips of one or more archives. Item i is a batch of one; `__getitems__` gives a batch of many at once.
+
+    Clips of archives of one person, in a data set of two, have an unseen second one.
+    """
+
+    def __init__(self, sources: Sequence[tuple[Archive, Clips]], people: int = 1) -> None:
+        """Take clips with their archives.
+
+        Raises:
+            ValueError: There is no clip at all, or the archives' joint sets differ.
+        """
+        self._archives = [archive for archive, _ in sources]
+        if not sum(len(clips) for _, clips in sources):
+            raise ValueError("there is no clip to train on or to test with")
+        if len({archive.joints.shape[2] for archive in self._archives}) > 1:
+            raise ValueError(f"{', '.join(a.name for a in self._archives)} have different sets of joints")
+        self._people = people
+        self._source = np.concatenate([np.full(len(clips), i) for i, (_, clips) in enumerate(sources)])
+        self._first = np.concatenate([clips.first for _, clips in sources])
+        self._length = np.concatenate([clips.length for _, clips in sources])
+        self.labels = np.concatenate([clips.label for _, clips in sources])
+        """(C,) action of each clip in its archive's classes."""
+
+    @property
+    def joints(self) -> int:
+        """V."""
+        return int(self._archives[0].joints.shape[2])
+
+    def __len__(self) -> int:
+        return len(self._first)
+
+    def __getitem__(self, index: int) -> ClipBatch:
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: Sequence[int]) -> ClipBatch:
+        chosen = np.asarray(indices)
+        length = self._length[chosen]
+        first = np.concatenate([[0], np.cumsum(length)[:-1]])
+        joints = np.full((int(length.sum()), self._people, self.joints, 3), np.nan, np.float32)
+        rotation = np.empty((len(chosen), 3, 3), np.float32)
+        for row, (clip, start) in enumerate(zip(chosen, first, strict=True)):
+            archive = self._archives[self._source[clip]]
+            frames = archive.joints[self._first[clip] : self._first[clip] + length[row], : self._people]
+            joints[start : start + length[row], : frames.shape[1]] = frames
+            if archive.dimensions == 3:
+                rotation[row] = upright_rotation(frames[:, 0])
+            else:
+                rotation[row] = np.eye(3)
+        return ClipBatch(
+            joints=torch.from_numpy(joints),
+            first=torch.from_numpy(first),
+            length=torch.from_numpy(length),
+            rotation=torch.from_numpy(rotation),
+            label=torch.from_numpy(self.labels[chosen]),
+            index=torch.from_numpy(chosen),
+        )
+
+
+class ShuffledBatches(BatchSampler):
+    """Batches in an order that depends on the seed and the epoch alone, so that a resumed run goes on as it would have.
+
+    Each of several processes takes its share of every batch.
+    """
+
+    def __init__(self, count: int, batch_size: int, seed: int, *, rank: int = 0, processes: int = 1) -> None:
+        """Take the number of samples; a data set smaller than a batch is one batch."""
+        self._count, self._seed, self._rank, self._processes = count, seed, rank, processes
+        self._size = min(batch_size, count)
+        if self._size < 2 * processes:
+            raise ValueError(f"{count} clips are too few for batches over {processes} processes; 2 each are needed")
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self._count // self._size
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = np.random.default_rng((self._seed, self.epoch)).permutation(self._count)
+        share = self._size // self._processes
+        for batch in range(len(self)):
+            start = batch * self._size + self._rank * share
+            yield order[start : start + share].tolist()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw another order than in the epochs before (Lightning calls this)."""
+        self.epoch = epoch
+
+
+def take(batch: ClipBatch) -> ClipBatch:
+    """What collates a batch that is one already."""
+    return batch
+
+
+def batches(dataset: ClipDataset, sampler: BatchSampler, workers: int = 0) -> DataLoader[ClipBatch]:
+    """A loader of shuffled batches."""
+    return DataLoader(
+        dataset,
+        batch_sampler=sampler,
+        collate_fn=take,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+def in_order(dataset: ClipDataset, batch_size: int = 256, workers: int = 0) -> DataLoader[ClipBatch]:
+    """A loader of all clips in their order."""
+    return DataLoader(dataset, batch_size, shuffle=False, collate_fn=take, num_workers=workers)

@@ -1,0 +1,123 @@
+"""The data sets that can be read, by name, and reading one with what is wrong told.
+
+Each is a module of this package with the same few names, see `Reader`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from training.data.errors import DatasetError
+from usdrl_ros.recording import Recording
+
+__all__ = ["SETS", "DatasetError", "Reader", "actions_of", "load_set", "parts_of", "read_all", "read_each"]
+
+SETS: dict[str, str] = {
+    "utkinect_action3d": "training.data.utkinect",
+    "kinder_gator": "training.data.kinder_gator",
+    "msrc12": "training.data.msrc12",
+    "utd_mhad": "training.data.utd_mhad",
+    "nw_ucla": "training.data.nw_ucla",
+    "msr_daily_activity3d": "training.data.msr_daily_activity3d",
+    "msr_action3d": "training.data.msr_action3d",
+    "florence3d": "training.data.florence3d",
+    "sbu_interaction": "training.data.sbu_interaction",
+    "zed_body34_samples": "training.data.zed_body34_samples",
+    "ntu60": "training.data.ntu_rgbd",
+    "ntu120": "training.data.ntu_rgbd",
+    "pku_mmd": "training.data.pku_mmd",
+    "uav_human": "training.data.uav_human",
+    "ntu_2d": "training.data.ntu_2d",
+    "bags": "training.data.own_bags",
+    "csv": "training.data.own_csv",
+}
+"""The module of each set."""
+
+
+class Reader(Protocol):
+    """What a data set's module holds.
+
+    Attributes:
+        NAME: As in `SETS`.
+        TITLE: As in papers.
+        LAYOUT: The joint layout of its recordings.
+        ACTIONS: Its actions in the order of their class numbers; () where there are none, or the files tell them, in
+            which case the module has `actions(root)`.
+        PROTOCOLS: The splits that papers use, the usual one first: from a recording's name, person and view to the part
+            that it is in, "train", "test" or "" (neither).
+
+    A module may have `DIMENSIONS = 2`: joints are x, y, score.
+    """
+
+    NAME: str
+    TITLE: str
+    LAYOUT: str
+    ACTIONS: tuple[str, ...]
+    PROTOCOLS: dict[str, Callable[[str, str, str], str]]
+
+    def find(self, root: Path) -> list[Any]:
+        """What there is to read under `root`, in a stable order; str() of each names its file."""
+
+    def read(self, source: Any) -> Recording:
+        """One recording."""
+
+
+def load_set(name: str) -> Reader:
+    """The reader of a set.
+
+    Raises:
+        DatasetError: There is none of this name.
+    """
+    if name not in SETS:
+        raise DatasetError(f"there is no data set '{name}'; known are {', '.join(SETS)}", "unknown data set")
+    return cast(Reader, importlib.import_module(SETS[name]))
+
+
+def actions_of(reader: Reader, root: Path) -> tuple[str, ...]:
+    """The set's actions in the order of their class numbers, from the files where the set has none of its own."""
+    told: Callable[[Path], tuple[str, ...]] | None = getattr(reader, "actions", None)
+    return reader.ACTIONS or (told(root) if told else ())
+
+
+def parts_of(reader: Reader, recording: Recording) -> dict[str, str]:
+    """The part, "train", "test" or "", that a recording is in, of each of the set's protocols."""
+    protocols: Mapping[str, Callable[[str, str, str], str]] = reader.PROTOCOLS
+    return {key: part(recording.name, recording.person, recording.view) for key, part in protocols.items()}
+
+
+def read_each(
+    reader: Reader, sources: Iterable[Any], skip: Callable[[str, str], None] | None = None
+) -> Iterator[Recording]:
+    """The recordings of sources, one at a time.
+
+    Args:
+        reader: The set.
+        sources: From its `find`.
+        skip: Is told the cause, in a few words, and the whole message of a source that cannot be used; None: the first
+            such source ends the reading.
+
+    Raises:
+        DatasetError: A source cannot be used, and there is no `skip`.
+    """
+    for source in sources:
+        try:
+            recording = reader.read(source)
+        except DatasetError as error:
+            if skip is None:
+                raise
+            skip(error.cause, str(error))
+        else:
+            yield recording
+
+
+def read_all(name: str, root: Path, skip: Callable[[str, str], None] | None = None) -> Iterator[Recording]:
+    """All recordings of a set, one at a time; `skip` as in `read_each`.
+
+    Raises:
+        DatasetError: There is no such set, or `root` does not hold it, or, without `skip`, a file cannot be used.
+    """
+    reader = load_set(name)
+    return read_each(reader, reader.find(root), skip)

@@ -1,0 +1,152 @@
+"""What all training runs share: Lightning's trainer, logs and checkpoints, the record of a run, and fixed seeds.
+
+A run's directory holds `last.ckpt` (resumable), `metrics.csv`, `curves.png` and `result.json`: what was run, on which
+machine, for how long, and its figures. `training.results` makes its tables from such records.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.loggers import CSVLogger
+
+from training.configuration import RunOptions
+from training.curves import save_curves
+
+LAST = "last.ckpt"
+RESULT = "result.json"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What `result.json` says of a run.
+
+    Args:
+        task: For instance "pretrain" or "recognize".
+        name: Of the run.
+        config: Its configuration as plain values.
+        metrics: Its figures, by name; shares are 0 ... 1.
+        seconds: How long it took.
+        machine: What it ran on, in words.
+        torch: Version of PyTorch.
+        date: When it ended, UTC.
+    """
+
+    task: str
+    name: str
+    config: dict[str, Any]
+    metrics: dict[str, Any]
+    seconds: float
+    machine: str
+    torch: str
+    date: str
+
+    @classmethod
+    def of(cls, task: str, name: str, config: Any, metrics: dict[str, Any], started: float) -> Record:
+        """The record of a run of a configuration (a dataclass) that began at `time.monotonic() == started`."""
+        return cls(
+            task=task,
+            name=name,
+            config=json.loads(json.dumps(asdict(config), default=str)),
+            metrics=metrics,
+            seconds=round(time.monotonic() - started, 1),
+            machine=machine(),
+            torch=torch.__version__,
+            date=time.strftime("%Y-%m-%d", time.gmtime()),
+        )
+
+    def save(self, directory: Path) -> Path:
+        """Write `result.json`, whole or not at all."""
+        directory.mkdir(parents=True, exist_ok=True)
+        path = directory / RESULT
+        unfinished = path.with_suffix(".part")
+        unfinished.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        os.replace(unfinished, path)
+        return path
+
+    @classmethod
+    def load(cls, path: Path) -> Record:
+        """Read a `result.json`.
+
+        Raises:
+            ValueError: It is missing, or no such record.
+        """
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, TypeError, json.JSONDecodeError) as error:
+            raise ValueError(f"{path} is no record of a run: {error}") from error
+
+
+def machine() -> str:
+    """The processor or GPU that runs, for instance "2 x Intel(R) Xeon(R) Processor" or "1 x NVIDIA H100"."""
+    if torch.cuda.is_available():
+        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
+    model = platform.processor() or platform.machine()
+    information = Path("/proc/cpuinfo")
+    if information.is_file():
+        for line in information.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    return f"{os.cpu_count()} x {model}"
+
+
+def seed_step(seed: int, step: int, rank: int = 0) -> int:
+    """Seed torch for one training step, so that a resumed run draws what it would have; returns the step's seed."""
+    value = (seed * 1_000_003 + step * 65_537 + rank) % (2**31)
+    torch.manual_seed(value)
+    return value
+
+
+def make_trainer(
+    run: RunOptions, epochs: int, *, callbacks: Sequence[Callback] = (), **options: Any
+) -> lightning.Trainer:
+    """A trainer that logs to `metrics.csv` and keeps `last.ckpt`; the run's own trainer options go before `options`.
+
+    `--trainer.logger tensorboard` logs for TensorBoard besides.
+    """
+    csv = CSVLogger(run.output.parent, name=run.output.name, version="")
+    given: dict[str, Any] = {
+        "max_epochs": epochs,
+        "logger": csv,
+        "num_sanity_val_steps": 0,
+        "log_every_n_steps": 1,
+        "use_distributed_sampler": False,
+    }
+    given |= options | run.trainer
+    if given["logger"] == "tensorboard":
+        from lightning.pytorch.loggers import TensorBoardLogger
+
+        given["logger"] = [csv, TensorBoardLogger(run.output, name="", version="tensorboard")]
+    checkpoint = ModelCheckpoint(
+        run.output,
+        filename=Path(LAST).stem,
+        save_top_k=1,
+        every_n_epochs=max(epochs // 50, 1),
+        enable_version_counter=False,
+        save_on_train_epoch_end=True,
+    )
+    bar = [RichProgressBar(refresh_rate=1)] if given.get("enable_progress_bar", True) else []
+    return lightning.Trainer(callbacks=[checkpoint, *bar, *callbacks], **given)
+
+
+def train(
+    trainer: lightning.Trainer, module: lightning.LightningModule, data: lightning.LightningDataModule, run: RunOptions
+) -> None:
+    """Fit, keep the last state, and draw the learning curves."""
+    resumed = run.output / LAST
+    trainer.fit(module, data, ckpt_path=str(resumed) if run.resume else None, weights_only=True)
+    trainer.save_checkpoint(resumed)
+    metrics = run.output / "metrics.csv"
+    if trainer.is_global_zero and metrics.is_file():
+        save_curves(metrics, run.output / "curves.png")

@@ -1,0 +1,1 @@
+"""The tasks of USDRL, each a command: `python -m training.tasks.NAME CONFIG`."""
