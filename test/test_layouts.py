@@ -12,7 +12,13 @@ from usdrl_ros.demo.actor import play
 from usdrl_ros.skeleton import layouts
 from usdrl_ros.skeleton.layouts import NTU_25, LayoutError, available_layouts, load_layout
 
-LAYOUTS = {"ntu_25": (25, 0), "kinect_v1_20": (20, 5), "coco_17": (17, 10)}
+LAYOUTS = {
+    "ntu_25": (25, 0),
+    "kinect_v1_20": (20, 5),
+    "coco_17": (17, 10),
+    "openni_15": (15, 5),
+    "zed_body_34": (34, 1),
+}
 """Joints, and how many of NTU-25 are derived."""
 
 
@@ -96,13 +102,45 @@ def test_kinect_v1_20_by_hand() -> None:
     np.testing.assert_allclose(mapped, np.stack([expected[name] for name in NTU_25]), atol=1e-12)
 
 
+def test_openni_15_by_hand() -> None:
+    """Its hands are where the wrists are, its feet where the ankles are."""
+    joints = random_joints("openni_15")
+    layout = load_layout("openni_15")
+    p = dict(zip(layout.joint_names, joints, strict=True))
+    expected = {"SpineBase": (p["LeftHip"] + p["RightHip"]) / 2, "SpineMid": p["Torso"], "Head": p["Head"]}
+    expected |= {"SpineShoulder": p["Neck"], "Neck": p["Neck"] + 0.35 * (p["Head"] - p["Neck"])}
+    for side in ("Left", "Right"):
+        for ours, theirs in (("Shoulder", "Shoulder"), ("Elbow", "Elbow"), ("Hip", "Hip"), ("Knee", "Knee")):
+            expected[ours + side] = p[side + theirs]
+        expected |= {f"{part}{side}": p[f"{side}Hand"] for part in ("Wrist", "Hand", "HandTip", "Thumb")}
+        expected |= {f"{part}{side}": p[f"{side}Foot"] for part in ("Ankle", "Foot")}
+    mapped, _ = layout.to_ntu25(joints)
+    np.testing.assert_allclose(mapped, np.stack([expected[name] for name in NTU_25]), atol=1e-12)
+
+
+def test_zed_body_34_by_hand() -> None:
+    joints = random_joints("zed_body_34")
+    layout = load_layout("zed_body_34")
+    p = dict(zip(layout.joint_names, joints, strict=True))
+    head = (p["LEFT_EAR"] + p["RIGHT_EAR"]) / 2
+    expected = {"SpineBase": p["PELVIS"], "SpineMid": (p["NAVAL_SPINE"] + p["CHEST_SPINE"]) / 2, "Head": head}
+    expected |= {"SpineShoulder": p["NECK"], "Neck": p["NECK"] + 0.35 * (head - p["NECK"])}
+    for side in ("Left", "Right"):
+        for part in ("Shoulder", "Elbow", "Wrist", "Hand", "HandTip", "Thumb", "Hip", "Knee", "Ankle", "Foot"):
+            expected[part + side] = p[f"{side}_{part}".upper()]
+    mapped, _ = layout.to_ntu25(joints)
+    np.testing.assert_allclose(mapped, np.stack([expected[name] for name in NTU_25]), atol=1e-12)
+
+
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_left_and_right_are_treated_alike(name: str) -> None:
     layout = load_layout(name)
 
     def flipped(joint: str) -> str:
         swapped = other_side(joint)
-        return swapped.replace("left", "?").replace("right", "left").replace("?", "right")
+        for left, right in (("left", "right"), ("LEFT", "RIGHT")):
+            swapped = swapped.replace(left, "?").replace(right, left).replace("?", right)
+        return swapped
 
     joints = random_joints(name)
     swapped = joints[[layout.joint_names.index(flipped(joint)) for joint in layout.joint_names]]

@@ -9,6 +9,7 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 pytest.importorskip("usdrl_ros.msg", reason="the package is not built: make build")
 
 from training.data import utkinect
+from training.data.sets import read_all
 from usdrl_ros.evaluation.bag_writer import BagWriter, write_recording
 from usdrl_ros.evaluation.bags import read_events
 from usdrl_ros.evaluation.run import run_bag
@@ -25,7 +26,8 @@ def recordings(shared_data, tmp_path_factory):
     root = tmp_path_factory.mktemp("utkinect")
     with tarfile.open(shared_data / "utkinect_action3d.tar.xz") as archive:
         archive.extractall(root, filter="data")
-    return {r.name: r for r in utkinect.read(root / "utkinect_action3d", utkinect.TEST_PEOPLE)}
+    recordings = read_all(utkinect.NAME, root / "utkinect_action3d")
+    return {r.name: r for r in recordings if r.person in utkinect.TEST_PEOPLE}
 
 
 @pytest.mark.parametrize("take", TAKES if os.environ.get("USDRL_ALL_TAKES") else TAKES[-1:])

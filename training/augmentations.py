@@ -97,18 +97,33 @@ def make_views(batch: ClipBatch, options: ViewOptions, count: int, generator: to
     span = torch.minimum(span.clamp(min=options.crop_frames), length)
     start = torch.floor(draw.uniform() * (length - span + 1.0))
     positions = crop_positions(start, span)
-    step = None
-    if options.sparse:
-        step = torch.where(draw.chance(options.sparse), draw.uniform(1.0, options.sparse_most), torch.zeros(()))
-    joints = sample(batch.joints, batch.first.repeat(count), start, span, positions, step)
-    if batch.joints.shape[2] == 25:
+    joints = sample(batch.joints, batch.first.repeat(count), start, span, positions, _step(options, draw))
+    return _varied(joints, batch.rotation.repeat(count, 1, 1), options, draw).unflatten(0, (count, clips))
+
+
+def make_windows(batch: ClipBatch, positions: Tensor, options: ViewOptions, generator: torch.Generator) -> Tensor:
+    """Draw one view of each clip at given frames (N, 64) after its first: (N, 3, 64, V, M). Nothing is cropped."""
+    draw = _Draw(generator, batch.joints.device, len(batch))
+    start = positions[:, 0]
+    joints = sample(batch.joints, batch.first, start, batch.length - start, positions, _step(options, draw))
+    return _varied(joints, batch.rotation, options, draw)
+
+
+def _step(options: ViewOptions, draw: _Draw) -> Tensor | None:
+    """Every how many frames each sample was seen, 0 for all (N,); None where all of all samples were."""
+    if not options.sparse:
+        return None
+    return torch.where(draw.chance(options.sparse), draw.uniform(1.0, options.sparse_most), torch.zeros(()))
+
+
+def _varied(joints: Tensor, rotation: Tensor, options: ViewOptions, draw: _Draw) -> Tensor:
+    """What varies of sampled joints (N, T, M, V, 3), normalised: (N, 3, T, V, M)."""
+    if joints.shape[3] == 25:
         joints = _as_seen(joints, options, draw)
-        rotation = batch.rotation.repeat(count, 1, 1) if options.rotate_by == "clip" else None
-        joints = normalize(joints, rotation)
+        joints = normalize(joints, rotation if options.rotate_by == "clip" else None)
     else:
         joints = joints.nan_to_num(0.0)
-    joints = _augment(joints, options, draw)
-    return joints.permute(0, 4, 1, 3, 2).unflatten(0, (count, clips))
+    return _augment(joints, options, draw).permute(0, 4, 1, 3, 2)
 
 
 def centre_crop(batch: ClipBatch, share: float = 1.0, *, rotate_by: str = "clip", observed: float = 1.0) -> Tensor:
@@ -169,8 +184,8 @@ def _lerp(joints: Tensor, first: Tensor, positions: Tensor, last: Tensor) -> Ten
     below = torch.floor(positions)
     above = torch.minimum(below + 1.0, last[:, None])
     weight = (positions - below)[..., None, None, None]
-    lower = joints[(first[:, None] + below).long()]
-    upper = joints[(first[:, None] + above).long()]
+    lower = joints[first[:, None] + below.long()]
+    upper = joints[first[:, None] + above.long()]
     # torch.lerp would make a seen joint NaN where its weightless neighbour is unseen.
     return torch.where(weight > 0.0, torch.lerp(lower, upper, weight), lower)
 

@@ -1,4 +1,4 @@
-"""Turn a data set's recordings into bags with skeletons and ground truth."""
+"""Turn a data set's recordings into bags with skeletons and ground truth: `python -m training.bags SET ...`."""
 
 from __future__ import annotations
 
@@ -6,35 +6,42 @@ import argparse
 import sys
 from pathlib import Path
 
+from rich.console import Console
 from rich.progress import track
 
-from training.data import utkinect
+from training.data.errors import DatasetError
+from training.data.sets import SETS, load_set, read_each
 from usdrl_ros.evaluation.bag_writer import write_recording
 from usdrl_ros.evaluation.bags import BagError
-
-READERS = {"utkinect_action3d": utkinect.read}
-"""The data sets that can be read: name and reader."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m training.bags", description=__doc__)
-    parser.add_argument("set", choices=sorted(READERS), help="the data set")
+    parser = argparse.ArgumentParser(prog="python -m training.bags", description=(__doc__ or "").split(":")[0])
+    parser.add_argument("set", choices=SETS, metavar="SET", help=f"the data set: {', '.join(SETS)}")
     parser.add_argument("--root", type=Path, required=True, help="its directory")
     parser.add_argument("--output", type=Path, required=True, help="where the bags go, one directory a recording")
     parser.add_argument("--people", nargs="+", help="only these people, for instance s02 s04")
     parser.add_argument("--storage", choices=("mcap", "sqlite3"), default="mcap", help="default: %(default)s")
     options = parser.parse_args(arguments)
+    skipped: list[str] = []
+    written = 0
     try:
-        recordings = READERS[options.set](options.root, tuple(options.people) if options.people else None)
-        if not recordings:
-            raise utkinect.DatasetError(f"no recording of {', '.join(options.people)} in {options.root}")
-        for recording in track(recordings, description="writing bags"):
-            write_recording(recording, options.output / recording.name, storage=options.storage)
-    except (utkinect.DatasetError, BagError) as error:
+        reader = load_set(options.set)
+        if getattr(reader, "DIMENSIONS", 3) == 2:
+            raise DatasetError(f"{reader.TITLE} has no depth; a bag holds skeletons in metres")
+        sources = track(reader.find(options.root), description="writing bags", console=Console(stderr=True))
+        for recording in read_each(reader, sources, lambda _, message: skipped.append(message)):
+            if not options.people or recording.person in options.people:
+                write_recording(recording, options.output / recording.name, storage=options.storage)
+                written += 1
+        if not written:
+            of = f" of {', '.join(options.people)}" if options.people else ""
+            raise DatasetError("\n".join([f"no recording{of} in {options.root} could be written", *skipped]))
+    except (DatasetError, BagError) as error:
         print(f"training.bags: {error}", file=sys.stderr)
         return 1
-    print(f"wrote {len(recordings)} bags to {options.output}")
+    print("\n".join([f"wrote {written} bags to {options.output}", *(f"skipped: {message}" for message in skipped)]))
     return 0
 
 

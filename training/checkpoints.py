@@ -1,36 +1,192 @@
-"""Checkpoints of `training.fit`, read without trusting them."""
+"""Checkpoints, read without trusting them: of this package's training and of USDRL's authors, told apart by content.
+
+Ours are Lightning's: `hyper_parameters` holds {"model": `ModelOptions.as_dict()`, "training": plain values}, and
+`state_dict` the network (`USDRL`) under "model.". The authors' `.pth.tar` hold an encoder (and projectors) in
+`state_dict` and say nothing of how it is built; see `weights.py`. Nothing but tensors and plain values is ever
+unpickled.
+"""
 
 from __future__ import annotations
 
+import pickle
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from training.model.options import ModelOptions
 from training.model.usdrl import USDRL
+from training.model.weights import encoder_from_authors, options_of_encoder, projectors_from_authors
+
+_NETWORK, _ENCODER, _PROJECTORS = "model.", "model.encoder.", "projectors."
+HEADS = ("detection", "recognition")
+_BUILT_FROM = ("architecture", "width", "heads", "layers", "frames", "joints", "people")
+"""Options in which an encoder and a checkpoint must agree."""
 
 
-def load_checkpoint(path: Path) -> tuple[USDRL, dict[str, Any]]:
-    """A checkpoint of `training.fit`: the model in evaluation mode, and how it was trained.
+class CheckpointError(ValueError):
+    """A checkpoint cannot be used; the message names the file, what it holds, and what was wanted."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The content of a checkpoint.
+
+    Args:
+        path: The file.
+        options: What the network is built from.
+        state: Of `USDRL`, or of its encoder alone (keys "encoder. ...").
+        projectors: Of `Projectors`; empty where there are none.
+        training: How it was trained: plain values, at least "name".
+    """
+
+    path: Path
+    options: ModelOptions
+    state: dict[str, Tensor]
+    projectors: dict[str, Tensor] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def encoder(self) -> dict[str, Tensor]:
+        """The encoder's weights."""
+        return _under("encoder.", self.state)
+
+    @property
+    def trained_heads(self) -> tuple[str, ...]:
+        """Which of `HEADS` were trained: a head begins with a bias of zeros, and only training changes it."""
+        if not self.options.actions:
+            return ()
+        return tuple(name for name in HEADS if f"{name}.bias" in self.state and self.state[f"{name}.bias"].any())
+
+    def network(self) -> USDRL:
+        """The network in evaluation mode; heads that the checkpoint lacks are new.
+
+        Raises:
+            CheckpointError: The weights do not fit the options.
+        """
+        model = USDRL(self.options)
+        try:
+            missing, unexpected = model.load_state_dict(self.state, strict=False)
+        except RuntimeError as error:
+            raise CheckpointError(f"{self.path}: its weights do not fit its options: {_reason(error)}") from error
+        if wrong := unexpected + [key for key in missing if key.startswith("encoder.")]:
+            raise CheckpointError(
+                f"{self.path}: its weights do not fit its options: '{wrong[0]}' is missing or unknown"
+            )
+        return model.eval()
+
+
+def read_checkpoint(path: Path, *, modality: str = "joint", heads: int = 1) -> Checkpoint:
+    """Read a checkpoint of this package or of the authors.
+
+    Args:
+        path: The file.
+        modality: What an authors' checkpoint was trained on, which it does not say.
+        heads: Attention heads of an authors' checkpoint, which it does not say either. Published: 1.
 
     Raises:
-        ValueError: The file is missing, is no such checkpoint, or holds more than plain values and tensors.
+        CheckpointError: The file is missing, is no such checkpoint, or holds more than plain values and tensors.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        wanted = re.search(r"GLOBAL ([\w.]+)", str(error))
+        reason = f"its pickle wants to call {wanted[1]}" if wanted else _reason(error)
+        raise CheckpointError(
+            f"cannot load the checkpoint {path}: {reason}; it holds more than tensors and plain values, "
+            "which could run any code, or is broken"
+        ) from error
     except Exception as error:  # broken bytes make the unpickler raise whatever they hit
-        raise ValueError(f"cannot load the checkpoint {path}: {_reason(error)}") from error
+        raise CheckpointError(f"cannot load the checkpoint {path}: {_reason(error)}") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} is no checkpoint: it holds a {type(content).__name__}, expected a dictionary")
     try:
-        options = content["hyper_parameters"]
-        model = USDRL(ModelOptions.from_dict(options["model"]))
-        prefix = "model."
-        state = {key[len(prefix) :]: value for key, value in content["state_dict"].items() if key.startswith(prefix)}
-        model.load_state_dict(state)
-    except (KeyError, TypeError, RuntimeError) as error:
-        raise ValueError(f"{path} is no checkpoint of training.fit: {_reason(error)}") from error
-    return model.eval(), options["training"]
+        return _ours(path, content) if "hyper_parameters" in content else _authors(path, content, modality, heads)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} is no checkpoint of this package or of USDRL's authors: {_reason(error)}"
+        ) from error
+
+
+def load_checkpoint(path: Path, *, modality: str = "joint", heads: int = 1) -> tuple[USDRL, dict[str, Any]]:
+    """A checkpoint's network in evaluation mode, and how it was trained; arguments and errors as `read_checkpoint`."""
+    found = read_checkpoint(path, modality=modality, heads=heads)
+    return found.network(), found.training
+
+
+def load_encoder(path: Path, options: ModelOptions | None = None) -> dict[str, Tensor]:
+    """The weights of a checkpoint's encoder, for `load_state_dict` of an encoder built from `options`.
+
+    Args:
+        path: The file. An authors' checkpoint is taken to be of the options' one modality and heads.
+        options: What the encoder is built from; None: whatever the checkpoint says. Its modalities may be some of the
+            checkpoint's; attention may differ (a full encoder begins a causal one), and so may what has no weights.
+
+    Raises:
+        CheckpointError: The file cannot be read, or is of another encoder.
+    """
+    modality = options.modalities[0] if options else "joint"
+    found = read_checkpoint(path, modality=modality, heads=options.heads if options else 1)
+    found.network()  # checks that the weights are those that the options promise
+    if options is None:
+        return found.encoder
+    wanted = {key: getattr(options, key) for key in _BUILT_FROM}
+    held = {key: getattr(found.options, key) for key in _BUILT_FROM}
+    if different := [key for key in _BUILT_FROM if wanted[key] != held[key]]:
+        raise CheckpointError(
+            f"{path} holds an encoder with {_listed(held, different)}; wanted is {_listed(wanted, different)}: "
+            "take another checkpoint, or set these options to what it holds"
+        )
+    if missing := [name for name in options.modalities if name not in found.options.modalities]:
+        raise CheckpointError(
+            f"{path} holds an encoder of {', '.join(found.options.modalities)}; "
+            f"wanted is {', '.join(options.modalities)}, and {', '.join(missing)} is missing"
+        )
+    left_out = set(found.options.modalities) - set(options.modalities)
+    embeddings = tuple(f"{stream}_embedding.{name}." for stream in ("temporal", "spatial") for name in left_out)
+    return {key: value for key, value in found.encoder.items() if not key.startswith(embeddings)}
+
+
+def _ours(path: Path, content: dict[str, Any]) -> Checkpoint:
+    options, training = content["hyper_parameters"]["model"], content["hyper_parameters"]["training"]
+    state = content["state_dict"]
+    if not any(key.startswith(_ENCODER) for key in state):
+        raise KeyError(f"no weights under '{_ENCODER}'")
+    return Checkpoint(
+        path=path,
+        options=ModelOptions.from_dict(options),
+        state=_under(_NETWORK, state),
+        projectors=_under(_PROJECTORS, state),
+        training={"name": path.parent.name} | training,
+    )
+
+
+def _authors(path: Path, content: dict[str, Any], modality: str, heads: int) -> Checkpoint:
+    state = {key: value for key, value in content.get("state_dict", content).items() if isinstance(value, Tensor)}
+    encoder = encoder_from_authors(state, modality)
+    return Checkpoint(
+        path=path,
+        options=options_of_encoder(encoder, modality, heads),
+        state={f"encoder.{key}": value for key, value in encoder.items()},
+        projectors=projectors_from_authors(state),
+        training={"name": path.name.split(".")[0], "data": "USDRL's authors' checkpoint"},
+    )
+
+
+def _under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+
+
+def _listed(values: Mapping[str, Any], keys: list[str]) -> str:
+    return ", ".join(f"{key} {values[key]}" for key in keys)
 
 
 def _reason(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    """The beginning of an error's message, in one line."""
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return " ".join(lines[:2]) or type(error).__name__

@@ -55,6 +55,7 @@ def parse(
     parser = argparse.ArgumentParser(
         prog=program,
         description=description,
+        allow_abbrev=False,
         epilog="--trainer.KEY VALUE gives lightning.Trainer any option: --trainer.devices 2, --trainer.precision 16-mixed, "
         "--trainer.num_nodes 2. With torchrun, its processes are used.",
     )
@@ -131,7 +132,7 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
         return float(value)
     elif hint is float and isinstance(value, str) and _is_number(value):  # YAML reads 1e-3 as a string
         return float(value)
-    elif hint is str and isinstance(value, str | int):
+    elif hint is str and isinstance(value, str | int) and not isinstance(value, bool):
         return str(value)
     elif isinstance(hint, type) and hint in (int, bool) and type(value) is hint:
         return value

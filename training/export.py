@@ -1,7 +1,17 @@
-"""Write a trained checkpoint as the model file that the robot runs.
+"""Write a checkpoint as one self-describing `.onnx`: `python -m training.export --checkpoint X --output X.onnx`.
 
-The contract of the file is in `usdrl_ros.inference.engine`. The export is checked against PyTorch on random skeletons
-before it is put in place.
+The checkpoint is one of this package's training, or an authors' `.pth.tar`. The file's input is `skeletons`
+(N, 3, T, V, M), normalised as its metadata says, unseen joints 0, N free; its outputs are `embedding` (N, 2H), the
+feature for retrieval, one-shot recognition and heads of one's own, and what the trained heads give:
+
+- detection trained (`training.fit`, `training.tasks.detect`): `detection`, `recognition` and `embedding`, a model that
+  runs on the robot. If recognition was not trained too, its probabilities are those of detection over all frames, given
+  that an action is shown: its logits are log(mean over frames of softmax(detection)) of the actions.
+- recognition alone (`training.tasks.recognize`): `recognition` and `embedding`.
+- none (`training.tasks.pretrain`, the authors'): `embedding`.
+
+The engine of the robot, which needs `detection`, refuses the last two and says what to train; ONNX Runtime alone runs
+any of them. The export is checked against PyTorch on random skeletons before it is put in place.
 """
 
 from __future__ import annotations
@@ -10,22 +20,47 @@ import argparse
 import os
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import torch
+from torch import Tensor, nn
 
-from training.checkpoints import load_checkpoint
+from training.checkpoints import Checkpoint, read_checkpoint
+from training.model.modalities import MODALITIES
 from training.model.usdrl import USDRL
-from usdrl_ros.inference.engine import INPUT, OUTPUTS, ModelInfo, load_engine
+from usdrl_ros.inference.engine import INPUT, OUTPUTS, ModelInfo
+from usdrl_ros.skeleton.layouts import NTU_25
 from usdrl_ros.skeleton.normalize import NORMALIZATION
 
 TOLERANCE = 1e-4
 """Largest difference between PyTorch's and ONNX Runtime's outputs, relative to their largest value."""
 
 
-def export(model: USDRL, info: ModelInfo, output: Path) -> float:
+class Outputs(nn.Module):
+    """A network whose outputs are those that its trained heads give, in the order of `names`."""
+
+    def __init__(self, model: USDRL, heads: Sequence[str]) -> None:
+        super().__init__()
+        self.model = model
+        self.names = OUTPUTS if "detection" in heads else (*heads, "embedding")
+        self._recognition_follows = "recognition" not in heads
+
+    def forward(self, skeletons: Tensor) -> tuple[Tensor, ...]:
+        """Take (N, 3, T, V, M); give what `names` says."""
+        detection, recognition, embedding = self.model(skeletons)
+        if self._recognition_follows:
+            recognition = detection.log_softmax(-1)[..., 1:].logsumexp(1)
+        found = {"detection": detection, "recognition": recognition, "embedding": embedding}
+        return tuple(found[name] for name in self.names)
+
+
+def export(model: Outputs, info: ModelInfo, output: Path) -> float:
     """Write the model file; returns the largest relative difference to PyTorch's outputs. Nothing half-written is left.
 
     Raises:
@@ -42,14 +77,14 @@ def export(model: USDRL, info: ModelInfo, output: Path) -> float:
             dynamo=True,
             opset_version=18,
             input_names=[INPUT],
-            output_names=list(OUTPUTS),
+            output_names=list(model.names),
             dynamic_shapes={INPUT: {0: batch}},
             verbose=False,
         )
         proto = program.model_proto
         onnx.helper.set_model_props(proto, info.to_metadata())
         onnx.save(proto, path)
-        error = largest_error(model, path)
+        error = largest_error(model, info, path)
         if error > TOLERANCE:
             raise ValueError(
                 f"the exported model's outputs differ from PyTorch's by {error:.1e}; allowed is {TOLERANCE}"
@@ -58,41 +93,88 @@ def export(model: USDRL, info: ModelInfo, output: Path) -> float:
     return error
 
 
-def largest_error(model: USDRL, path: Path) -> float:
+def largest_error(model: Outputs, info: ModelInfo, path: Path) -> float:
     """Largest difference of a model file's outputs to PyTorch's, relative to the largest value, at batch 1 and 3."""
     worst = 0.0
     rng = np.random.default_rng(0)
-    with load_engine(path) as engine:
-        for count in (1, 3):
-            skeletons = rng.normal(0.0, 0.5, (count, 3, 64, 25, 2)).astype(np.float32)
-            with torch.no_grad():
-                expected = model(torch.from_numpy(skeletons))
-            found = engine.infer(skeletons)
-            for name, value in zip(OUTPUTS, expected, strict=True):
-                difference = np.abs(getattr(found, name) - value.numpy()).max()
-                worst = max(worst, float(difference / value.abs().max()))
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    for count in (1, 3):
+        skeletons = rng.normal(0.0, 0.5, (count, 3, info.frames, info.joints, info.people)).astype(np.float32)
+        with torch.no_grad():
+            expected = model(torch.from_numpy(skeletons))
+        for found, value in zip(session.run(list(model.names), {INPUT: skeletons}), expected, strict=True):
+            worst = max(worst, float(np.abs(found - value.numpy()).max() / value.abs().max()))
     return worst
+
+
+def model_info(checkpoint: Checkpoint) -> ModelInfo:
+    """What the model file of a checkpoint says of itself.
+
+    Raises:
+        ValueError: Detection was trained, but the checkpoint does not say on windows of how many seconds.
+    """
+    options, training = checkpoint.options, checkpoint.training
+    window_s = 0.0
+    if "detection" in checkpoint.trained_heads:
+        window_s = training.get("window_s")
+        if not isinstance(window_s, int | float):
+            raise ValueError(
+                f"{checkpoint.path} does not say how many seconds its windows span: 'window_s' is {window_s}"
+            )
+    return ModelInfo(
+        name=str(training["name"]),
+        actions=options.actions if checkpoint.trained_heads else (),
+        window_s=float(window_s),
+        normalization=NORMALIZATION if options.joints == len(NTU_25) else "none",
+        training_data=training_data(training),
+        frames=options.frames,
+        joints=options.joints,
+        people=options.people,
+    )
+
+
+def training_data(training: Mapping[str, Any]) -> str:
+    """What a checkpoint was trained on, in words, from what it says of its training."""
+    if "actor_takes" in training:  # of training.fit
+        data = f"UTKinect-Action3D, people {' '.join(training['people'])}"
+        return data + (f"; {training['actor_takes']} takes of the kinematic actor" if training["actor_takes"] else "")
+    data = training.get("data", "")
+    if isinstance(data, Mapping):
+        return ", ".join(f"{name} ({split})" for name, split in data.items())
+    split = f" ({training['split']})" if training.get("split") else ""
+    begun = f"; begun with {training['checkpoint']}" if training.get("checkpoint") else ""
+    return f"{data}{split}{begun}"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m training.export", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("checkpoint", type=Path, help="last.ckpt of training.fit")
+    parser = argparse.ArgumentParser(
+        prog="python -m training.export",
+        description=(__doc__ or "").split("\n\n", 1)[1],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--checkpoint", type=Path, required=True, help="of this package's training, or the authors'")
     parser.add_argument("--output", type=Path, required=True, help="the .onnx file to write")
+    parser.add_argument("--name", help="the model's name; default: the training run's")
+    parser.add_argument(
+        "--modality", choices=MODALITIES, default="joint", help="what an authors' checkpoint was trained on (joint)"
+    )
+    parser.add_argument("--heads", type=int, default=1, help="attention heads of an authors' checkpoint (1)")
     options = parser.parse_args(arguments)
     try:
-        model, training = load_checkpoint(options.checkpoint)
-        data = f"UTKinect-Action3D, people {' '.join(training['people'])}"
-        if training["actor_takes"]:
-            data += f"; {training['actor_takes']} takes of the kinematic actor"
-        info = ModelInfo(training["name"], model.options.actions, training["window_s"], NORMALIZATION, data)
-        error = export(model, info, options.output)
+        checkpoint = read_checkpoint(options.checkpoint, modality=options.modality, heads=options.heads)
+        model = Outputs(checkpoint.network(), checkpoint.trained_heads)
+        info = model_info(checkpoint)
+        if options.name:
+            info = replace(info, name=options.name)
+        error = export(model.eval(), info, options.output)
     except ValueError as error:
         print(f"training.export: {error}", file=sys.stderr)
         return 1
     size = options.output.stat().st_size / 1e6
     print(
-        f"wrote {options.output}: {size:.1f} MB, {len(info.actions)} actions, largest difference to PyTorch {error:.1e}"
+        f"wrote {options.output}: {size:.1f} MB, {len(info.actions)} actions, outputs {', '.join(model.names)}; "
+        f"largest difference to PyTorch {error:.1e}"
     )
     return 0
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -74,11 +75,16 @@ def _distance_to_identity(first: Tensor, second: Tensor, redundancy: float) -> T
 
 
 def feature_decorrelation(views: Sequence[Mapping[str, Tensor]], weights: LossWeights) -> dict[str, Tensor]:
-    """MG-FD over the views' projections by domain, each (N, D of the domain).
+    """MG-FD over the views' projections by domain, each (N, D of the domain); in single precision, always.
 
     Returns:
         "consistency", "variance" and "correlation", unweighted, each as instance + tokens * (temporal + spatial).
     """
+    with torch.autocast(views[0]["instance"].device.type, enabled=False):
+        return _feature_decorrelation(views, weights)
+
+
+def _feature_decorrelation(views: Sequence[Mapping[str, Tensor]], weights: LossWeights) -> dict[str, Tensor]:
     terms = {"consistency": torch.zeros(()), "variance": torch.zeros(()), "correlation": torch.zeros(())}
     for domain in DOMAINS:
         share = 1.0 if domain == "instance" else weights.tokens
@@ -114,9 +120,23 @@ def modality_consistency(
 def gather(z: Tensor) -> Tensor:
     """All processes' samples (N, D), with gradients; the tensor itself where there is one process.
 
-    Every process then computes the same loss of the whole batch. Their gradients are summed on the way back and
-    averaged over processes by data-parallel training, which leaves the gradient of that one loss.
+    Every process, with as many samples each, then computes the same loss of the whole batch. Their gradients are summed
+    on the way back and averaged over processes by data-parallel training, which leaves the gradient of that one loss.
     """
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return z
-    return torch.cat(list(torch.distributed.nn.functional.all_gather(z)))
+    return _Gather.apply(z)
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(_: Any, z: Tensor) -> Tensor:
+        parts = [torch.empty_like(z) for _ in range(torch.distributed.get_world_size())]
+        torch.distributed.all_gather(parts, z.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(_: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        total = gradient.clone()
+        torch.distributed.all_reduce(total)
+        return total.chunk(torch.distributed.get_world_size())[torch.distributed.get_rank()]

@@ -19,7 +19,7 @@ from rich.progress import track
 
 from training.data.archive import Archive, ArchiveWriter
 from training.data.errors import DatasetError
-from training.data.sets import SETS, actions_of, load_set, parts_of, read_each
+from training.data.sets import SETS, actions_of, load_set, protocols_of, read_each
 from usdrl_ros.skeleton.layouts import NTU_25, load_layout
 
 SHOWN = 20
@@ -48,13 +48,16 @@ class Skipped:
             print(f"and {len(self.entries) - shown} more", file=output)
 
 
-def prepare(name: str, root: Path, output: Path, *, people: int = 1, limit: int | None = None) -> Skipped:
-    """Write a set's archive; returns what was skipped.
+def prepare(
+    name: str, root: Path, output: Path, skipped: Skipped, *, people: int = 1, limit: int | None = None
+) -> None:
+    """Write a set's archive.
 
     Args:
         name: The set, see `training.data.sets.SETS`.
         root: Its directory.
         output: The archive's directory.
+        skipped: Is given what cannot be used.
         people: 1: each person of a recording is one of their own; 2: the first two belong together.
         limit: Read so many recordings only.
 
@@ -63,9 +66,9 @@ def prepare(name: str, root: Path, output: Path, *, people: int = 1, limit: int 
     """
     reader = load_set(name)
     sources = reader.find(root)[:limit]
+    protocols = protocols_of(reader, root)
     dimensions = getattr(reader, "DIMENSIONS", 3)
     joints = len(NTU_25) if dimensions == 3 else len(load_layout(reader.LAYOUT).joint_names)
-    skipped = Skipped()
     with ArchiveWriter(
         output,
         name=name,
@@ -76,8 +79,9 @@ def prepare(name: str, root: Path, output: Path, *, people: int = 1, limit: int 
     ) as writer:
         shown = track(sources, description=f"reading {reader.TITLE}", console=Console(stderr=True))
         for recording in read_each(reader, shown, skipped):
+            said = (recording.name, recording.person, recording.view)
             try:
-                complaints = writer.add(recording, parts_of(reader, recording))
+                complaints = writer.add(recording, {key: part(*said) for key, part in protocols.items()})
             except DatasetError as error:
                 skipped(error.cause, str(error))
             else:
@@ -86,7 +90,6 @@ def prepare(name: str, root: Path, output: Path, *, people: int = 1, limit: int 
     if skipped.entries:
         with (output / "skipped.txt").open("w", encoding="utf-8") as file:
             skipped.write(file)
-    return skipped
 
 
 def summary(archive: Archive) -> str:
@@ -94,8 +97,8 @@ def summary(archive: Archive) -> str:
     length = np.diff(archive.stamps)[np.setdiff1d(np.arange(len(archive.stamps) - 1), archive.first - 1)]
     people = len(set(archive.persons.tolist()) - {""})
     return (
-        f"{len(archive)} recordings of {people} people, {len(archive.segments)} segments, {len(archive.stamps)} frames, "
-        f"{length.sum() / 60:.1f} minutes"
+        f"{len(archive)} recordings of {people} subjects, {len(archive.segments)} segments, "
+        f"{len(archive.stamps)} frames, {length.sum() / 60:.1f} minutes"
     )
 
 
@@ -125,11 +128,13 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.limit is not None and options.limit < 1:
         parser.error(f"--limit must be at least 1, not {options.limit}")
+    skipped = Skipped()
     try:
-        skipped = prepare(options.set, options.root, options.output, people=options.people, limit=options.limit)
+        prepare(options.set, options.root, options.output, skipped, people=options.people, limit=options.limit)
         print(f"wrote {options.output}: {summary(Archive(options.output))}")
     except DatasetError as error:
         print(f"training.prepare: {error}", file=sys.stderr)
+        skipped.write(sys.stderr, SHOWN)
         return 1
     except KeyboardInterrupt:
         print("training.prepare: interrupted, nothing was written", file=sys.stderr)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from training.model.encoder import instance_feature
-
 
 class Projector(nn.Sequential):
     """Three linear layers, the first two followed by BatchNorm and ReLU: (N, inputs) to (N, outputs)."""
@@ -39,9 +37,8 @@ class Projectors(nn.Module):
                 nn.init.trunc_normal_(module.weight, std=0.02)
                 nn.init.zeros_(module.bias)
 
-    def forward(self, temporal: Tensor, spatial: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """y_t (N, T, H) and y_s (N, M*V, H) to z_t (N, 2H), z_s (N, 2H) and z_i (N, 4H)."""
-        instance = instance_feature(temporal, spatial)
+    def forward(self, instance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Instance features (N, 2H), temporal and spatial side by side, to z_t (N, 2H), z_s (N, 2H) and z_i (N, 4H)."""
         z_t, z_s = (
             project(half) for project, half in zip((self.temporal, self.spatial), instance.chunk(2, -1), strict=True)
         )

@@ -6,7 +6,9 @@ machine, for how long, and its figures. `training.results` makes its tables from
 
 from __future__ import annotations
 
+import csv
 import json
+import math
 import os
 import platform
 import time
@@ -19,6 +21,7 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 
 from training.configuration import RunOptions
 from training.curves import save_curves
@@ -108,6 +111,26 @@ def seed_step(seed: int, step: int, rank: int = 0) -> int:
     return value
 
 
+def cosine_schedule(
+    trainer: lightning.Trainer, optimizer: torch.optim.Optimizer, epochs: int, warmup: float
+) -> OptimizerLRScheduler:
+    """What `configure_optimizers` returns for rates that rise over a share `warmup` of the steps, then fall to 0.
+
+    The steps are those of the run's `epochs`, not of the trainer's: a run that is stopped early (`--trainer.max_epochs`)
+    and resumed has the schedule of one that was not.
+    """
+    trainer.fit_loop.setup_data()
+    steps = epochs * math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        [group["lr"] for group in optimizer.param_groups],
+        total_steps=steps,
+        pct_start=warmup if warmup * steps > 1.0 else 1e-9,  # a rise within the first step would divide by zero
+        cycle_momentum=False,
+    )
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
 def make_trainer(
     run: RunOptions, epochs: int, *, callbacks: Sequence[Callback] = (), **options: Any
 ) -> lightning.Trainer:
@@ -115,10 +138,10 @@ def make_trainer(
 
     `--trainer.logger tensorboard` logs for TensorBoard besides.
     """
-    csv = CSVLogger(run.output.parent, name=run.output.name, version="")
+    table = CSVLogger(run.output.parent, name=run.output.name, version="")
     given: dict[str, Any] = {
         "max_epochs": epochs,
-        "logger": csv,
+        "logger": table,
         "num_sanity_val_steps": 0,
         "log_every_n_steps": 1,
         "use_distributed_sampler": False,
@@ -127,7 +150,7 @@ def make_trainer(
     if given["logger"] == "tensorboard":
         from lightning.pytorch.loggers import TensorBoardLogger
 
-        given["logger"] = [csv, TensorBoardLogger(run.output, name="", version="tensorboard")]
+        given["logger"] = [table, TensorBoardLogger(run.output, name="", version="tensorboard")]
     checkpoint = ModelCheckpoint(
         run.output,
         filename=Path(LAST).stem,
@@ -144,9 +167,25 @@ def train(
     trainer: lightning.Trainer, module: lightning.LightningModule, data: lightning.LightningDataModule, run: RunOptions
 ) -> None:
     """Fit, keep the last state, and draw the learning curves."""
-    resumed = run.output / LAST
+    resumed, metrics = run.output / LAST, run.output / "metrics.csv"
+    if run.resume and trainer.is_global_zero and metrics.is_file():
+        _continue_log(trainer, metrics, resumed)
     trainer.fit(module, data, ckpt_path=str(resumed) if run.resume else None, weights_only=True)
     trainer.save_checkpoint(resumed)
-    metrics = run.output / "metrics.csv"
     if trainer.is_global_zero and metrics.is_file():
         save_curves(metrics, run.output / "curves.png")
+
+
+def _continue_log(trainer: lightning.Trainer, metrics: Path, checkpoint: Path) -> None:
+    """Keep what was logged up to a checkpoint; Lightning's logger begins by deleting it."""
+    steps = torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"]
+    with metrics.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        names, rows = list(reader.fieldnames or ()), [row for row in reader if int(row["step"]) < steps]
+    for logger in trainer.loggers:
+        if isinstance(logger, CSVLogger):
+            logger.experiment.metrics_keys = names
+            with metrics.open("w", encoding="utf-8", newline="") as file:
+                writer = csv.DictWriter(file, names)
+                writer.writeheader()
+                writer.writerows(rows)

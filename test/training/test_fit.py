@@ -14,10 +14,11 @@ pytest.importorskip("lightning", reason="lightning is not installed")
 from training import fit as fit_module  # noqa: E402
 from training.checkpoints import load_checkpoint  # noqa: E402
 from training.curves import read_metrics  # noqa: E402
-from training.data.utkinect import ACTIONS, read  # noqa: E402
+from training.data.sets import read_all  # noqa: E402
+from training.data.utkinect import ACTIONS, LABELS, NAME  # noqa: E402
 from training.data.windows import IGNORE, NO_VARIATION, WindowDataset, tracks  # noqa: E402
 from training.fit import FitConfig, FitModule, fit, main  # noqa: E402
-from training.model.usdrl import ModelOptions  # noqa: E402
+from training.model.options import ModelOptions  # noqa: E402
 from usdrl_ros.demo.actor import play  # noqa: E402
 
 CONFIG = FitConfig(
@@ -41,7 +42,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two people's takes, written as UTKinect's files are."""
     root = tmp_path_factory.mktemp("utkinect")
     (root / "joints").mkdir()
-    label_of = {action: label for label, action in ACTIONS.items()}
+    label_of = {action: label for label, action in LABELS.items()}
     labels = []
     for seed, person in enumerate(("s01", "s02")):
         take = play(["wave", "throw"], seed=seed, rate_hz=15.0, layout="kinect_v1_20")
@@ -65,7 +66,7 @@ def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
 
 def test_the_checkpoint_says_how_it_was_trained(trained: Path) -> None:
     model, training = load_checkpoint(trained)
-    assert model.options.actions == tuple(ACTIONS.values())
+    assert model.options.actions == ACTIONS
     assert (model.options.width, model.options.modalities) == (16, ("joint",))
     assert training["people"] == ["s01"]
     assert (training["name"], training["epochs"], training["window_s"]) == ("tiny", 2, 5.0)
@@ -117,9 +118,8 @@ def test_other_epochs_leave_the_held_out_people_held_out(tmp_path: Path, monkeyp
 def test_it_learns(root: Path) -> None:
     """Shown the same few windows again and again, the network comes to know their labels."""
     torch.manual_seed(0)
-    actions = tuple(ACTIONS.values())
-    module = FitModule(ModelOptions(actions, ("joint",), 16, layers=1).as_dict(), {"label_smoothing": 0.0})
-    found = tracks(read(root), actions)
+    module = FitModule(ModelOptions(ACTIONS, ("joint",), 16, layers=1).as_dict(), {"label_smoothing": 0.0})
+    found = tracks(list(read_all(NAME, root)), ACTIONS)
     dataset = WindowDataset(found, window_s=5.0, length=16, variation=NO_VARIATION)
     batch = torch.utils.data.default_collate([dataset[i] for i in range(16)])
     optimizer = torch.optim.AdamW(module.model.parameters(), lr=1e-2)

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.data.utkinect import ACTIONS, TEST_PEOPLE, TRAIN_PEOPLE, DatasetError, read
+from training.data.errors import DatasetError
+from training.data.sets import read_all
+from training.data.utkinect import ACTIONS, LABELS, NAME, TEST_PEOPLE, TRAIN_PEOPLE
 from usdrl_ros.recording import Recording
 
 
@@ -16,13 +18,13 @@ from usdrl_ros.recording import Recording
 def root(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("utkinect")
     with tarfile.open(shared_data / "utkinect_action3d.tar.xz") as archive:
-        archive.extractall(directory)
+        archive.extractall(directory, filter="data")
     return directory / "utkinect_action3d"
 
 
 @pytest.fixture(scope="module")
 def takes(root: Path) -> list[Recording]:
-    return read(root)
+    return list(read_all(NAME, root))
 
 
 def test_the_whole_set(takes: list[Recording]) -> None:
@@ -35,7 +37,7 @@ def test_the_whole_set(takes: list[Recording]) -> None:
     for take in takes:
         assert (take.person, take.layout, take.view) == (take.name[:3], "kinect_v1_20", "")
         missing = {"carry"} if take.name == "s10_e02" else set()
-        assert {s.action for s in take.segments} == set(ACTIONS.values()) - missing
+        assert {s.action for s in take.segments} == set(ACTIONS) - missing
 
 
 def test_people_stand_right_way_up_with_their_sides_in_place(takes: list[Recording]) -> None:
@@ -66,9 +68,9 @@ def test_a_file_is_read_line_by_line(root: Path, takes: list[Recording]) -> None
     assert (expected[~known] == 0.0).all()
 
 
-def test_people_are_chosen(root: Path) -> None:
-    assert {take.person for take in read(root, ("s02", "s10"))} == {"s02", "s10"}
+def test_names() -> None:
     assert sorted(TRAIN_PEOPLE + TEST_PEOPLE) == [f"s{s:02}" for s in range(1, 11)]
+    assert tuple(LABELS.values()) == ACTIONS
 
 
 def write(root: Path, labels: str, lines: list[str]) -> Path:
@@ -85,7 +87,7 @@ def line(number: int, value: float = 1.0) -> str:
 def test_by_hand(tmp_path: Path) -> None:
     """Frame 30 comes twice, 45 is missing, 60 is all zero; carry has no times."""
     labels = "s01_e01\nwalk: 30 60\ncarry: NaN NaN\n"
-    (take,) = read(write(tmp_path, labels, [line(30), line(30, 2.0), line(60, 0.0), line(90, 3.0)]))
+    (take,) = read_all(NAME, write(tmp_path, labels, [line(30), line(30, 2.0), line(60, 0.0), line(90, 3.0)]))
     assert take.stamps.tolist() == [0.0, 1.0, 2.0]
     assert take.joints["person_1"][:, 0, 0].tolist() == [1.0, pytest.approx(np.nan, nan_ok=True), 3.0]
     assert [(s.start, s.end, s.action) for s in take.segments] == [(0.0, 1.0, "walk")]
@@ -104,9 +106,9 @@ def test_by_hand(tmp_path: Path) -> None:
 )
 def test_a_malformed_file_is_told(tmp_path: Path, labels: str, lines: list[str], fault: str) -> None:
     with pytest.raises(DatasetError, match=fault):
-        read(write(tmp_path, labels, lines))
+        list(read_all(NAME, write(tmp_path, labels, lines)))
 
 
 def test_a_wrong_directory_is_told(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"actionLabel_modified\.txt is not there; unpack"):
-        read(tmp_path)
+        list(read_all(NAME, tmp_path))

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,13 +92,14 @@ class Archive:
             shape = (int(header["frames"]), int(header["people"]), int(header["joints"]), 3)
             self.joints = np.memmap(self.directory / "joints.f32", np.float32, "r", shape=shape)
             self.stamps = np.memmap(self.directory / "stamps.f64", np.float64, "r", shape=shape[:1])
-            index = np.load(self.directory / "index.npz", allow_pickle=False)
+            with np.load(self.directory / "index.npz", allow_pickle=False) as stored:
+                index = dict(stored)
             self.names, self.persons, self.views = (index[key] for key in ("names", "persons", "views"))
             self.first, self.length, self.segments = (index[key] for key in ("first", "length", "segments"))
-            self._protocols = {key.partition(":")[2]: index[key] for key in index.files if key.startswith("protocol:")}
+            self._protocols = {key.partition(":")[2]: index[key] for key in index if key.startswith("protocol:")}
         except DatasetError:
             raise
-        except (OSError, KeyError, TypeError, ValueError) as error:
+        except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
             raise DatasetError(f"the archive {self.directory} is damaged ({error}): prepare it anew") from error
 
     def __len__(self) -> int:
@@ -222,7 +224,8 @@ class ArchiveWriter:
         """Append a recording, with the part of each protocol that it is in ("train", "test" or "").
 
         Returns:
-            What could not be kept, in words: a segment that is shorter than two frames, or of an absent person.
+            What could not be kept, in words: a person who is hardly seen, a segment that is shorter than two frames, or
+            of somebody who is absent or the second of two.
 
         Raises:
             DatasetError: Nothing of the recording can be used, or a label is not among the actions.
@@ -233,7 +236,13 @@ class ArchiveWriter:
         joints = {person: self._mapped(recording, values) for person, values in recording.joints.items()}
         people = list(joints)
         groups = [people[: self._people]] if self._people > 1 else [[person] for person in people]
-        complaints, kept = [], 0
+        main = {group[0] for group in groups}
+        complaints = [
+            f"the segment '{segment.action}' at {segment.start:g} s is of '{segment.person_id}', who is not the main person"
+            for segment in recording.segments
+            if segment.person_id not in main
+        ]
+        kept = 0
         for group in groups:
             there = np.isfinite(joints[group[0]]).any((1, 2))
             if there.sum() < 2:
@@ -282,8 +291,7 @@ class ArchiveWriter:
         if not self._recordings:
             raise DatasetError(f"nothing to write to {self.directory}: no recording could be used")
         names, persons, views, first, length = zip(*self._recordings, strict=True)
-        protocols = {key for row in self._protocols for key in row}
-        order = [key for key in self._protocols[0] if key in protocols] if self._protocols else []
+        order = dict.fromkeys(key for row in self._protocols for key in row)
         arrays: dict[str, Any] = {
             f"protocol:{key}": np.array([row.get(key, "") for row in self._protocols], str) for key in order
         }

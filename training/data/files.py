@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +68,7 @@ def read_table(path: Path, columns: int, holds: str, *, delimiter: str | None = 
 def parse_table(path: Path, text: str, columns: int, holds: str, *, delimiter: str | None = None) -> np.ndarray:
     """As `read_table`, of a text that was read from `path`."""
     try:
-        rows = np.loadtxt(io.StringIO(text), delimiter=delimiter, ndmin=2)
+        rows = np.loadtxt(io.StringIO(text), delimiter=delimiter, ndmin=2, comments=None)
     except ValueError as error:
         raise DatasetError(f"{path} cannot be read: {error}", "not numbers") from error
     if rows.shape[1] != columns:
@@ -122,12 +122,12 @@ def trimmed_clip(
     return Recording(name, layout, stamps, seen, (Segment(float(stamps[0]), end, action),), person, view)
 
 
-def one_of(label: str | int, actions: Mapping[str, str] | Mapping[int, str], path: Path) -> str:
-    """The action of a label.
+def numbered_action(actions: Sequence[str], number: str, source: Path) -> str:
+    """The action that the set numbers so, from 1 on.
 
     Raises:
-        DatasetError: There is no such label.
+        DatasetError: There is none.
     """
-    if label in actions:
-        return actions[label]  # type: ignore[index]
-    raise DatasetError(f"{path}: no action of the data set is called '{label}'", "unknown action")
+    if 1 <= int(number) <= len(actions):
+        return actions[int(number) - 1]
+    raise DatasetError(f"{source}: actions are numbered 1 to {len(actions)}, not {number}", "unknown action")

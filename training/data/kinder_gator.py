@@ -70,7 +70,7 @@ def read(source: Path) -> Recording:
         raise DatasetError(f"{source}: no action of {TITLE} is called '{names[3]}'", "unknown action")
     header, *lines = read_text(source).splitlines()
     if not header.startswith("Timestamp,HipCenterX,HipCenterY,HipCenterZ,"):
-        raise DatasetError(f"{source}: expected a header 'Timestamp,HipCenterX,...', found '{header[:40]}'", "no header")
+        raise DatasetError(f"{source}: expected a header 'Timestamp,HipCenterX,', found '{header[:40]}'", "no header")
     if not lines:
         raise DatasetError(f"{source} has no frames", "fewer than two frames")
     labels = f",{names[2]},{names[3]},"

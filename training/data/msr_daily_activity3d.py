@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from training.data.errors import DatasetError
-from training.data.files import at_rate, find_files, parse_name, read_table, trimmed_clip
+from training.data.files import at_rate, find_files, numbered_action, parse_name, read_table, trimmed_clip
 from usdrl_ros.recording import Recording
 
 NAME, TITLE, LAYOUT = "msr_daily_activity3d", "MSR DailyActivity3D", "kinect_v1_20"
@@ -47,8 +47,7 @@ def read(source: Path) -> Recording:
         DatasetError: The file is not as it should be.
     """
     names = parse_name(source, r"(a(\d\d)_(s\d\d)_e\d\d)_skeleton_proj\.txt", "a01_s01_e01_skeleton_proj.txt")
-    if not 1 <= int(names[2]) <= len(ACTIONS):
-        raise DatasetError(f"{source}: actions are numbered 1 to {len(ACTIONS)}", "unknown action")
+    action = numbered_action(ACTIONS, names[2], source)
     rows = read_table(source, 5, "frame, joint, x, y, z")
     frames = len(rows) // 20
     expected = np.column_stack([np.repeat(np.arange(frames) + rows[0, 0], 20), np.tile(np.arange(1, 21), frames)])
@@ -56,5 +55,4 @@ def read(source: Path) -> Recording:
         raise DatasetError(f"{source}: expected joints 1 to 20 of each frame in turn", "joints missing")
     joints = rows[:, 2:].reshape(frames, 20, 3)
     stamps = at_rate(frames, FRAMES_PER_SECOND)
-    action = ACTIONS[int(names[2]) - 1]
     return trimmed_clip(source, names[1], LAYOUT, stamps, {"person_1": joints}, action, person=names[3])

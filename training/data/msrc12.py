@@ -5,8 +5,8 @@ nobody is seen. The `.tagstream` of that name has a line a gesture: the tick of 
 a person would expect the machine to react, and the gesture; time = (1000 tick + 24937.5) / 49875.
 
 Where a gesture begins and ends is not told. Here it lasts from 1.5 s before its action point to 1 s after, but no
-further than half way to the one before and the one after. People move most from 1.25 s before to 0.25 s after (a kick
-0.5 s); bowing begins 2 s before. Beginning and end of a segment are thus estimates.
+further than half way to the one before and the one after: an estimate. On average people set out 1.25 s before the
+action point (to bow, 2 s), hold still at it, and are most of the way back 1 s later.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from training.data.errors import DatasetError
-from training.data.files import find_files, parse_name, read_table, read_text, unseen_as_nan
+from training.data.files import find_files, numbered_action, parse_name, read_table, read_text, unseen_as_nan
 from usdrl_ros.recording import Recording, Segment
 
 NAME, TITLE, LAYOUT = "msrc12", "MSRC-12", "kinect_v1_20"
@@ -53,8 +53,7 @@ def read(source: Path) -> Recording:
         DatasetError: The file or its tags are missing or malformed, or do not belong together.
     """
     names = parse_name(source, r"(P\d_\d_(\d+)A?_(p\d\d))\.csv", "P1_1_1_p06.csv")
-    if not 1 <= int(names[2]) <= len(ACTIONS):
-        raise DatasetError(f"{source}: gestures are numbered 1 to {len(ACTIONS)}", "unknown action")
+    action = numbered_action(ACTIONS, names[2], source)
     rows = read_table(source, 81, "time and 20 x (x, y, z, w)")
     joints = unseen_as_nan(rows[:, 1:].reshape(-1, 20, 4)[..., :3])
     seen = np.flatnonzero(np.isfinite(joints).any((1, 2)))
@@ -62,7 +61,7 @@ def read(source: Path) -> Recording:
         raise DatasetError(f"{source}: somebody is seen in {len(seen)} frames, expected at least 2", "nobody is seen")
     frames = slice(seen[0], seen[-1] + 1)
     stamps = (rows[frames, 0] - rows[seen[0], 0]) / 1e6
-    if (np.diff(stamps) <= 0).any():
+    if not (np.diff(stamps) > 0).all():
         raise DatasetError(f"{source}: the times of its frames do not increase", "time does not advance")
     points = (_action_points(source, int(names[2])) - rows[seen[0], 0]) / 1e6
     if len(points) and not 0.0 < points[0] <= points[-1] <= stamps[-1]:
@@ -70,7 +69,6 @@ def read(source: Path) -> Recording:
     half_way = (points[:-1] + points[1:]) / 2
     starts = np.maximum(points - BEFORE_S, np.append(0.0, half_way))
     ends = np.minimum(points + AFTER_S, np.append(half_way, stamps[-1]))
-    action = ACTIONS[int(names[2]) - 1]
     segments = tuple(Segment(float(start), float(end), action) for start, end in zip(starts, ends, strict=True))
     return Recording(names[1], LAYOUT, stamps, {"person_1": joints[frames]}, segments, person=names[3])
 

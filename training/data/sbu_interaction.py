@@ -2,8 +2,8 @@
 
 `ROOT/SBU/sAAsBB/CC/NNN/skeleton_pos.txt` has a line a frame, at 15 a second: frame number, then 2 x 15 x 3 numbers
 (OpenNI), normalised by the authors. Undone here by their formula, in metres: x = 1.28 - 2.56 x', y = 0.96 - 1.92 y',
-z = 1.28 z' (in their words millimetres, and z' 10000 / 7.8125). A recording's person is the pair; the people are
-in the file's order.
+z = 1.28 z' (in their words millimetres, and z' 10000 / 7.8125). A recording's person is the pair; person_1
+and person_2 are in the file's order, which tells neither who acts nor who stands on which side.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from training.data.errors import DatasetError
-from training.data.files import at_rate, find_files, read_text, parse_table, trimmed_clip
+from training.data.files import at_rate, find_files, numbered_action, parse_table, read_text, trimmed_clip
 from usdrl_ros.recording import Recording
 
 NAME, TITLE, LAYOUT = "sbu_interaction", "SBU Kinect Interaction", "openni_15"
@@ -61,8 +61,11 @@ def read(source: Path) -> Recording:
         DatasetError: The file is not as it should be.
     """
     pair, number, take = source.parts[-4:-1]
-    if number not in {f"{action:02}" for action in range(1, len(ACTIONS) + 1)}:
-        raise DatasetError(f"{source}: interactions are numbered 01 to {len(ACTIONS):02}", "unknown action")
+    if not number.isdigit():
+        raise DatasetError(
+            f"{source}: a place like {TITLE}'s SBU/s01s02/01/001 was expected", "not a name of the data set"
+        )
+    action = numbered_action(ACTIONS, number, source)
     text = "\n".join(line.strip().rstrip(",") for line in read_text(source).splitlines())
     rows = parse_table(source, text, 91, "frame number and 2 x 15 x 3 coordinates", delimiter=",")
     joints = rows[:, 1:].reshape(-1, 2, 15, 3)
@@ -71,4 +74,4 @@ def read(source: Path) -> Recording:
     joints[unseen] = np.nan
     people = {"person_1": joints[:, 0], "person_2": joints[:, 1]}
     stamps = at_rate(len(rows), FRAMES_PER_SECOND)
-    return trimmed_clip(source, f"{pair}_{number}_{take}", LAYOUT, stamps, people, ACTIONS[int(number) - 1], person=pair)
+    return trimmed_clip(source, f"{pair}_{number}_{take}", LAYOUT, stamps, people, action, person=pair)

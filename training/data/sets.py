@@ -13,7 +13,20 @@ from typing import Any, Protocol, cast
 from training.data.errors import DatasetError
 from usdrl_ros.recording import Recording
 
-__all__ = ["SETS", "DatasetError", "Reader", "actions_of", "load_set", "parts_of", "read_all", "read_each"]
+__all__ = [
+    "SETS",
+    "DatasetError",
+    "Protocols",
+    "Reader",
+    "actions_of",
+    "load_set",
+    "protocols_of",
+    "read_all",
+    "read_each",
+]
+
+Protocols = Mapping[str, Callable[[str, str, str], str]]
+"""Splits, the usual one first: from a recording's name, person and view to "train", "test" or "" (in neither)."""
 
 SETS: dict[str, str] = {
     "utkinect_action3d": "training.data.utkinect",
@@ -26,8 +39,8 @@ SETS: dict[str, str] = {
     "florence3d": "training.data.florence3d",
     "sbu_interaction": "training.data.sbu_interaction",
     "zed_body34_samples": "training.data.zed_body34_samples",
-    "ntu60": "training.data.ntu_rgbd",
-    "ntu120": "training.data.ntu_rgbd",
+    "ntu60": "training.data.ntu60",
+    "ntu120": "training.data.ntu120",
     "pku_mmd": "training.data.pku_mmd",
     "uav_human": "training.data.uav_human",
     "ntu_2d": "training.data.ntu_2d",
@@ -46,8 +59,7 @@ class Reader(Protocol):
         LAYOUT: The joint layout of its recordings.
         ACTIONS: Its actions in the order of their class numbers; () where there are none, or the files tell them, in
             which case the module has `actions(root)`.
-        PROTOCOLS: The splits that papers use, the usual one first: from a recording's name, person and view to the part
-            that it is in, "train", "test" or "" (neither).
+        PROTOCOLS: The splits that papers use; those that the files tell are given by the module's `protocols(root)`.
 
     A module may have `DIMENSIONS = 2`: joints are x, y, score.
     """
@@ -56,7 +68,9 @@ class Reader(Protocol):
     TITLE: str
     LAYOUT: str
     ACTIONS: tuple[str, ...]
-    PROTOCOLS: dict[str, Callable[[str, str, str], str]]
+
+    @property
+    def PROTOCOLS(self) -> Protocols: ...  # noqa: N802
 
     def find(self, root: Path) -> list[Any]:
         """What there is to read under `root`, in a stable order; str() of each names its file."""
@@ -82,10 +96,10 @@ def actions_of(reader: Reader, root: Path) -> tuple[str, ...]:
     return reader.ACTIONS or (told(root) if told else ())
 
 
-def parts_of(reader: Reader, recording: Recording) -> dict[str, str]:
-    """The part, "train", "test" or "", that a recording is in, of each of the set's protocols."""
-    protocols: Mapping[str, Callable[[str, str, str], str]] = reader.PROTOCOLS
-    return {key: part(recording.name, recording.person, recording.view) for key, part in protocols.items()}
+def protocols_of(reader: Reader, root: Path) -> Protocols:
+    """The set's splits, from the files where they tell them."""
+    told: Callable[[Path], Protocols] | None = getattr(reader, "protocols", None)
+    return told(root) if told else reader.PROTOCOLS
 
 
 def read_each(

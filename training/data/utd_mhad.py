@@ -12,7 +12,7 @@ import numpy as np
 import scipy.io
 
 from training.data.errors import DatasetError
-from training.data.files import at_rate, find_files, parse_name, trimmed_clip
+from training.data.files import at_rate, find_files, numbered_action, parse_name, trimmed_clip
 from usdrl_ros.recording import Recording
 
 NAME, TITLE, LAYOUT = "utd_mhad", "UTD-MHAD", "kinect_v1_20"
@@ -49,8 +49,7 @@ def read(source: Path) -> Recording:
         DatasetError: The file is not as it should be.
     """
     names = parse_name(source, r"(a(\d+)_(s\d+)_t\d+)_skeleton\.mat", "a1_s1_t1_skeleton.mat")
-    if not 1 <= int(names[2]) <= len(ACTIONS):
-        raise DatasetError(f"{source}: actions are numbered 1 to {len(ACTIONS)}", "unknown action")
+    action = numbered_action(ACTIONS, names[2], source)
     try:
         joints = np.asarray(scipy.io.loadmat(source)["d_skel"], float)
     except KeyError as error:
@@ -61,5 +60,4 @@ def read(source: Path) -> Recording:
         raise DatasetError(f"{source}: d_skel has shape {joints.shape}, expected (20, 3, frames)", "wrong columns")
     joints = joints.transpose(2, 0, 1)[:, _FROM_KINECT_V1]
     stamps = at_rate(len(joints), FRAMES_PER_SECOND)
-    action = ACTIONS[int(names[2]) - 1]
     return trimmed_clip(source, names[1], LAYOUT, stamps, {"person_1": joints}, action, person=names[3])

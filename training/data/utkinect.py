@@ -84,6 +84,8 @@ def read(source: Take) -> Recording:
     name = source.path.stem.removeprefix("joints_")
     rows = read_table(source.path, 61, "frame number and 20 x 3 coordinates")
     numbers, first = np.unique(rows[:, 0], return_index=True)
+    if not np.isfinite(numbers).all():
+        raise DatasetError(f"{source} has a frame without a number", "time does not advance")
     if len(numbers) < 2:
         raise DatasetError(f"{source} has {len(numbers)} frame, expected at least 2", "fewer than two frames")
     segments = []

@@ -7,6 +7,8 @@ Letters: N batch, L tokens, H width.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -21,12 +23,17 @@ class DropPath(nn.Module):
         super().__init__()
         self.probability = probability
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Scale what is kept, so that the expectation stays: (N, L, H) to (N, L, H)."""
+    def scale(self, x: Tensor) -> Tensor | float:
+        """What to multiply a branch of x (N, L, H) by: (N, 1, 1), 0 or so large that the expectation stays."""
         if not self.training or self.probability == 0.0:
-            return x
+            return 1.0
         keep = 1.0 - self.probability
-        return x * x.new_empty(x.shape[0], 1, 1).bernoulli_(keep) / keep
+        return x.new_empty(x.shape[0], 1, 1).bernoulli_(keep) / keep
+
+    def add(self, x: Tensor, branch: Tensor) -> Tensor:
+        """x + branch, both (N, L, H), in one pass over them."""
+        scale = self.scale(x)
+        return torch.addcmul(x, branch, scale) if isinstance(scale, Tensor) else x + branch
 
 
 class MLP(nn.Sequential):
@@ -35,22 +42,30 @@ class MLP(nn.Sequential):
     def __init__(self, width: int) -> None:
         super().__init__(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
 
+    def hidden(self, x: Tensor) -> Tensor:
+        """(N, L, H) to (N, L, 2H): all but the last layer."""
+        return self[1](self[0](x))
+
+
+class PointwiseConvolution(nn.Linear):
+    """A convolution of kernel 1 over tokens; a type of its own, as it begins with other weights than linear layers."""
+
 
 class ConvolutionalAttention(nn.Module):
     """CA: a convolution of kernel 1 before attention; the block's input joins after attention, none after the MLP."""
 
     def __init__(self, width: int, drop_path: float) -> None:
         super().__init__()
-        self.convolution = nn.Linear(width, width)  # a Conv1d of kernel 1 over tokens
+        self.convolution = PointwiseConvolution(width, width)
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.mlp = MLP(width)
         self.drop_path = DropPath(drop_path)
 
-    def forward(self, x: Tensor, attention: Attention) -> Tensor:
+    def forward(self, x: Tensor, attend: Callable[[Tensor], Tensor]) -> Tensor:
         """(N, L, H) to (N, L, H)."""
         convolved = x + functional.relu(self.convolution(x))
-        attended = self.drop_path(attention(self.norm1(convolved))) + x
-        return self.drop_path(self.mlp(self.norm2(attended)))
+        attended = self.drop_path.add(x, attend(self.norm1(convolved)))
+        return self.mlp(self.norm2(attended)) * self.drop_path.scale(x)
 
 
 class DenseShiftAttention(nn.Module):
@@ -66,19 +81,29 @@ class DenseShiftAttention(nn.Module):
         self.mlp = MLP(width)
         self.drop_path = DropPath(drop_path)
         self.causal = causal
-        self.register_buffer("shifted", (torch.arange(tokens) % gap != 0).float(), persistent=False)
+        self.register_buffer("shifted", (torch.arange(tokens) % gap != 0).float()[:, None], persistent=False)
 
-    def forward(self, x: Tensor, attention: Attention) -> Tensor:
+    def forward(self, x: Tensor, attend: Callable[[Tensor], Tensor]) -> Tensor:
         """(N, L, H) to (N, L, H)."""
-        mixed = self._mix(self.mix2, functional.relu(self._mix(self.mix1, x.transpose(1, 2)))) * self.shifted
-        return (self._block(x + mixed.transpose(1, 2), attention) + self._block(x, attention)) / 2
+        (first, hidden1), (second, hidden2) = self._half(self._mix(x), attend), self._half(x, attend)
+        # The MLP's second layer is linear: once, on the mean of the two, gives what twice would.
+        scale1, scale2 = 0.5 * self.drop_path.scale(x), 0.5 * self.drop_path.scale(x)
+        last = self.mlp[2]
+        branches = functional.linear(hidden1 * scale1 + hidden2 * scale2, last.weight) + (scale1 + scale2) * last.bias
+        return torch.lerp(first, second, 0.5) + branches
 
-    def _mix(self, linear: nn.Linear, x: Tensor) -> Tensor:
-        return functional.linear(x, linear.weight.tril() if self.causal else linear.weight, linear.bias)
+    def _mix(self, x: Tensor) -> Tensor:
+        hidden = functional.relu(self._along_tokens(x, self.mix1.weight, self.mix1.bias[:, None]))
+        return x + self._along_tokens(hidden, self.mix2.weight * self.shifted, self.mix2.bias[:, None] * self.shifted)
 
-    def _block(self, x: Tensor, attention: Attention) -> Tensor:
-        x = x + self.drop_path(attention(self.norm1(x)))
-        return x + self.drop_path(self.mlp(self.norm2(x)))
+    def _along_tokens(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        # Weights on the left spare the two transpositions that nn.Linear would need.
+        weight = weight.tril() if self.causal else weight
+        return torch.baddbmm(bias, weight.expand(x.shape[0], -1, -1), x)
+
+    def _half(self, x: Tensor, attend: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        x = self.drop_path.add(x, attend(self.norm1(x)))
+        return x, self.mlp.hidden(self.norm2(x))
 
 
 class DenseLayer(nn.Module):
@@ -95,7 +120,9 @@ class DenseLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, L, H) to (N, L, H)."""
-        return self.alpha * self.ca(x, self.attention) + (1.0 - self.alpha) * self.dsa(x, self.attention)
+        attend = self.attention.folded()
+        dense = self.dsa(x, attend)
+        return torch.lerp(dense, self.ca(x, attend).type_as(dense), self.alpha)
 
 
 class Stream(nn.Module):

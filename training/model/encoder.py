@@ -7,6 +7,7 @@ Letters: N batch, C coordinates, T frames, V joints, M people, L tokens, H width
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +34,33 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, L, H) to (N, L, H)."""
+        return self.folded()(x)
+
+    def folded(self) -> Callable[[Tensor], Tensor]:
+        """The same as `forward`, ready to be called several times.
+
+        With one head, scores and values each meet two projections with nothing between them, which are multiplied here
+        beforehand: (x Wq' + bq) (x Wk' + bk)' = (x Wq' Wk + bq Wk) x' + what is the same for all keys and so leaves
+        softmax as it is; and, weights of a token summing to 1, the bias of the values adds Wo bv. That leaves two
+        products of tokens with an (H, H) matrix instead of four.
+        """
+        if self.heads > 1:
+            return self._several_heads
+        (w_q, w_k, w_v), (b_q, _, b_v) = self.in_proj.weight.chunk(3), self.in_proj.bias.chunk(3)
+        scale = w_q.shape[0] ** -0.5
+        query_weight, query_bias = scale * (w_k.T @ w_q), scale * (b_q @ w_k)
+        value_weight, value_bias = self.out_proj.weight @ w_v, self.out_proj(b_v)
+
+        def attend(x: Tensor) -> Tensor:
+            scores = torch.bmm(functional.linear(x, query_weight, query_bias), x.transpose(1, 2))
+            if self.causal:
+                later = torch.ones(scores.shape[1:], dtype=torch.bool, device=x.device).triu(1)
+                scores = scores.masked_fill(later, float("-inf"))
+            return functional.linear(torch.bmm(scores.softmax(-1), x), value_weight, value_bias)
+
+        return attend
+
+    def _several_heads(self, x: Tensor) -> Tensor:
         query, key, value = (
             part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.in_proj(x).chunk(3, -1)
         )
@@ -132,6 +160,9 @@ def _mean(embeddings: list[Tensor]) -> Tensor:
 
 
 def _initialise(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear):
+    """Random weights as in the authors' code, whose attention and convolution are no `nn.Linear` and so keep their own."""
+    if type(module) is nn.Linear:
         nn.init.trunc_normal_(module.weight, std=0.02)
         nn.init.zeros_(module.bias)
+    elif isinstance(module, Attention):  # after its parts
+        nn.init.xavier_uniform_(module.in_proj.weight)

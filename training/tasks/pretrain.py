@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
@@ -27,11 +28,12 @@ from training.configuration import ConfigError, option, parse
 from training.data.archive import Archive, Clips
 from training.data.clips import ClipBatch, ClipDataset, ShuffledBatches, batches
 from training.losses import DOMAINS, LossWeights, feature_decorrelation, gather, modality_consistency
+from training.model.encoder import instance_feature
 from training.model.modalities import modality
 from training.model.options import ModelOptions
 from training.model.usdrl import USDRL
 from training.projectors import Projectors
-from training.runs import Record, RunOptions, make_trainer, seed_step, train
+from training.runs import Record, RunOptions, cosine_schedule, make_trainer, seed_step, train
 
 FUSED = "fused"
 
@@ -54,6 +56,7 @@ class PretrainConfig:
     attention: str = option("full", "of the temporal stream: full or causal")
     drop_path: float = option(0.1, "share of samples for which a residual branch is left out")
     views: int = option(4, "views of each clip, at least 2")
+    modalities_a_step: int = option(0, "of a unified model: how many, drawn anew, pass alone beside the fused; 0: all")
     view: ViewOptions = option(ViewOptions(), "how the views vary")
     loss: LossWeights = option(LossWeights(), "weights of the loss terms")
     batch_size: int = option(384, "clips a step, over all devices")
@@ -102,14 +105,21 @@ class PretrainModule(lightning.LightningModule):
         embedded = {name: encoder.embed({name: modality(flat, name)}) for name in encoder.modalities}
         if len(embedded) > 1:
             temporal, spatial = zip(*embedded.values(), strict=True)
-            embedded[FUSED] = torch.stack(temporal).mean(0), torch.stack(spatial).mean(0)
+            fused = torch.stack(temporal).mean(0), torch.stack(spatial).mean(0)
+            embedded = {name: embedded[name] for name in self._drawn_modalities()} | {FUSED: fused}
         y_t, y_s = encoder.streams(*(torch.cat(tokens) for tokens in zip(*embedded.values(), strict=True)))
-        # Each view of each modality is a batch of its own for the projectors' BatchNorm, as published.
-        projected = [
-            dict(zip(DOMAINS, map(gather, self.projectors(*tokens)), strict=True))
-            for tokens in zip(y_t.split(clips), y_s.split(clips), strict=True)
-        ]
+        # Each view of each modality, of all processes, is a batch of its own for the projectors' BatchNorm, as published.
+        features = instance_feature(y_t, y_s).split(clips)
+        projected = [dict(zip(DOMAINS, self.projectors(gather(feature)), strict=True)) for feature in features]
         return {name: projected[i * count : (i + 1) * count] for i, name in enumerate(embedded)}
+
+    def _drawn_modalities(self) -> list[str]:
+        """Those that pass the streams alone in this step, the same in all processes."""
+        names = list(self.model.encoder.modalities)
+        if not 0 < self.options["modalities_a_step"] < len(names):
+            return names
+        drawn = np.random.default_rng((self.options["seed"], self.global_step)).permutation(len(names))
+        return [names[i] for i in sorted(drawn[: self.options["modalities_a_step"]])]
 
     def loss(self, views: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of views (n, N, 3, T, V, M), and its terms."""
@@ -136,9 +146,10 @@ class PretrainModule(lightning.LightningModule):
         self.generator.manual_seed(step_seed)
         views = make_views(batch, self.view, self.options["views"], self.generator)
         total, terms = self.loss(views)
-        self.log_dict({f"train_{name}_loss": value for name, value in terms.items()}, on_epoch=True, on_step=False)
-        self.log("train_loss", total, on_epoch=True, on_step=False)
-        self.log("loss", total, prog_bar=True, logger=False)
+        each_epoch: dict[str, Any] = {"on_epoch": True, "on_step": False, "batch_size": len(batch)}
+        self.log_dict({f"train_{name}_loss": value for name, value in terms.items()}, **each_epoch)
+        self.log("train_loss", total, **each_epoch)
+        self.log("loss", total, prog_bar=True, logger=False, batch_size=len(batch))
         return total
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -149,14 +160,7 @@ class PretrainModule(lightning.LightningModule):
         )
         if options["drops"]:
             return [optimizer], [torch.optim.lr_scheduler.MultiStepLR(optimizer, list(options["drops"]))]
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer,
-            options["learning_rate"],
-            total_steps=int(self.trainer.estimated_stepping_batches),
-            pct_start=max(options["warmup"], 1e-6),
-            cycle_momentum=False,
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return cosine_schedule(self.trainer, optimizer, options["epochs"], options["warmup"])
 
 
 class PretrainData(lightning.LightningDataModule):
@@ -184,7 +188,7 @@ def clips_of(config: PretrainConfig, name: str) -> tuple[Archive, Clips]:
     """The clips that a run takes from one of its archives."""
     archive = Archive(f"{config.archives}/{name}")
     protocol = config.data[name]
-    chosen = torch.arange(len(archive)).numpy() if protocol == "all" else archive.split(protocol)
+    chosen = np.arange(len(archive)) if protocol == "all" else archive.split(protocol)
     if name in config.without_people:
         left_out = archive.of_people(config.without_people[name])
         chosen = chosen[~left_out[chosen]]
@@ -205,7 +209,7 @@ def pretrain(config: PretrainConfig, run: RunOptions) -> Record:
     lightning.seed_everything(config.seed, verbose=False)
     data = PretrainData(config)
     module = PretrainModule(config.model(data.dataset.joints).as_dict(), _plain(config))
-    trainer = make_trainer(run, config.epochs, sync_batchnorm=True, reload_dataloaders_every_n_epochs=1)
+    trainer = make_trainer(run, config.epochs, reload_dataloaders_every_n_epochs=1)
     train(trainer, module, data, run)
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("train")}
     record = Record.of("pretrain", config.name, config, metrics | {"clips": len(data.dataset)}, started)

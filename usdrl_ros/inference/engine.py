@@ -1,20 +1,24 @@
 """The contract of an engine, what a model file says of itself, and which engine runs it.
 
-A model file is one self-describing `.onnx`: input `skeletons` (N, 3, 64, 25, 2) float32, outputs `detection` logits
-(N, 64, K+1) with background first, `recognition` logits (N, K), `embedding` (N, 2H); joint, bone and motion are made
+A model file is one self-describing `.onnx`: input `skeletons` (N, 3, T, V, M) float32, outputs `detection` logits
+(N, T, K+1) with background first, `recognition` logits (N, K), `embedding` (N, 2H); joint, bone and motion are made
 inside the graph. Its metadata (keys `usdrl.*`, see `ModelInfo`) says the rest; nothing is configured twice.
+`training.export` also writes files without `detection`, from checkpoints in which no such head was trained; an engine
+refuses them.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
 import numpy as np
+
+from usdrl_ros.skeleton.layouts import NTU_25
 
 INPUT = "skeletons"
 OUTPUTS = ("detection", "recognition", "embedding")
@@ -33,9 +37,10 @@ class ModelInfo:
     Args:
         name: The model's name.
         actions: K names, in the order of the outputs; background is not among them.
-        window_s: Seconds that a window of 64 frames spans.
+        window_s: Seconds that a window of T frames spans; 0 where a model without `detection` takes clips of any length.
         normalization: Name of the normalisation that its input wants.
         training_data: What it was trained on, in words.
+        frames, joints, people: T, V, M of its input.
     """
 
     name: str
@@ -56,6 +61,9 @@ class ModelInfo:
             "usdrl.window_s": repr(self.window_s),
             "usdrl.normalization": self.normalization,
             "usdrl.training_data": self.training_data,
+            "usdrl.frames": str(self.frames),
+            "usdrl.joints": str(self.joints),
+            "usdrl.people": str(self.people),
         }
 
     @classmethod
@@ -78,11 +86,21 @@ class ModelInfo:
         try:
             actions = tuple(str(action) for action in json.loads(metadata["usdrl.actions"]))
             window_s = float(metadata["usdrl.window_s"])
+            # Files of before these keys were written have the published sizes.
+            frames, joints, people = (
+                int(metadata.get(f"usdrl.{key}", default))
+                for key, default in (("frames", cls.frames), ("joints", cls.joints), ("people", cls.people))
+            )
         except (ValueError, TypeError) as error:
             raise ModelError(f"model {path} has metadata that cannot be read: {error}") from error
         if not actions or len(set(actions)) != len(actions) or not 0.1 <= window_s <= 60.0:
             raise ModelError(
                 f"model {path}: needs distinct actions and a window of 0.1 to 60 s, has {actions}, {window_s} s"
+            )
+        if joints != len(NTU_25):
+            raise ModelError(
+                f"model {path} takes skeletons of {joints} joints, skeletons here have the {len(NTU_25)} of Kinect v2 "
+                "(other layouts are converted): train one on those"
             )
         return cls(
             metadata["usdrl.name"],
@@ -90,12 +108,39 @@ class ModelInfo:
             window_s,
             metadata["usdrl.normalization"],
             metadata.get("usdrl.training_data", ""),
+            frames,
+            joints,
+            people,
         )
+
+
+def check_heads(outputs: Collection[str], metadata: Mapping[str, str], path: Path) -> None:
+    """Refuse a model file of ours that lacks `detection`.
+
+    Args:
+        outputs: Names of its outputs.
+        metadata: Its metadata.
+        path: The file.
+
+    Raises:
+        ModelError: It was written without the head that events need.
+    """
+    if "usdrl.format" not in metadata or "detection" in outputs:
+        return
+    what = (
+        "recognises trimmed clips (head 'recognition' only)"
+        if "recognition" in outputs
+        else "is an encoder without heads"
+    )
+    raise ModelError(
+        f"model {path} {what}, and events need the head 'detection': train it with `python -m training.tasks.detect` "
+        "from the same checkpoint and export that"
+    )
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Outputs for N windows: detection logits (N, 64, K+1), recognition logits (N, K), embedding (N, 2H)."""
+    """Outputs for N windows: detection logits (N, T, K+1), recognition logits (N, K), embedding (N, 2H)."""
 
     detection: np.ndarray
     recognition: np.ndarray
@@ -108,7 +153,7 @@ class Engine(Protocol):
     info: ModelInfo
 
     def infer(self, skeletons: np.ndarray) -> Predictions:
-        """Run windows (N, 3, 64, 25, 2) float32 in one batch."""
+        """Run windows (N, 3, T, 25, M) float32, sizes as in `info`, in one batch."""
         ...
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ from types import TracebackType
 
 import numpy as np
 
-from usdrl_ros.inference.engine import INPUT, OUTPUTS, ModelError, ModelInfo, Predictions
+from usdrl_ros.inference.engine import INPUT, OUTPUTS, ModelError, ModelInfo, Predictions, check_heads
 
 try:
     import onnxruntime
@@ -34,10 +34,12 @@ class OnnxRuntimeEngine:
         except Exception as error:  # ONNX Runtime's errors have no common base but Exception
             reason = str(error).splitlines()[0]
             raise ModelError(f"model {path} cannot be loaded, it is no ONNX file or is cut off: {reason}") from error
-        self.info = ModelInfo.from_metadata(self._session.get_modelmeta().custom_metadata_map, path)
-        classes = len(self.info.actions)
-        self._check(path, "input", self._session.get_inputs(), {INPUT: (3, self.info.frames, 25, 2)})
-        expected = {"detection": (self.info.frames, classes + 1), "recognition": (classes,), "embedding": (None,)}
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        check_heads([tensor.name for tensor in self._session.get_outputs()], metadata, path)
+        self.info = info = ModelInfo.from_metadata(metadata, path)
+        classes = len(info.actions)
+        self._check(path, "input", self._session.get_inputs(), {INPUT: (3, info.frames, info.joints, info.people)})
+        expected = {"detection": (info.frames, classes + 1), "recognition": (classes,), "embedding": (None,)}
         self._check(path, "output", self._session.get_outputs(), expected)
 
     @staticmethod
@@ -56,7 +58,7 @@ class OnnxRuntimeEngine:
                 raise ModelError(f"model {path}: {kind} '{name}' is {types[name]}, expected tensor(float), float32")
 
     def infer(self, skeletons: np.ndarray) -> Predictions:
-        """Run windows (N, 3, 64, 25, 2) float32 in one batch."""
+        """Run windows (N, 3, T, 25, M) float32 in one batch."""
         detection, recognition, embedding = self._session.run(list(OUTPUTS), {INPUT: skeletons})
         return Predictions(detection, recognition, embedding)
 

@@ -1,0 +1,147 @@
+"""Run a plan of many runs, one after another: `python -m training.study PLAN.yaml --output runs/study`.
+
+A plan is a YAML file with `defaults` (task: keys of its configuration) and `runs`, each with
+
+    name:   of the run and its directory; {key} is filled in from `each`
+    task:   pretrain, recognize, retrieve, one_shot, early, detect, segment or ensemble
+    each:   key: values, all combinations of which are run (optional); where the values are a mapping, its keys are the
+            choices, and what each maps to joins the configuration
+    config: keys of the task's configuration, over the defaults; {key} likewise, {runs} is the output directory
+
+Runs that have a `result.json` are left out, so that an interrupted study goes on where it was. Interrupted training goes
+on from its last checkpoint. `python -m training.results` makes the tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import itertools
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from training.configuration import ConfigError, RunOptions, build
+from training.runs import LAST, RESULT
+
+TASKS = {
+    "pretrain": "PretrainConfig",
+    "recognize": "RecognizeConfig",
+    "retrieve": "RetrieveConfig",
+    "one_shot": "OneShotConfig",
+    "early": "EarlyConfig",
+    "detect": "DetectConfig",
+    "segment": "SegmentConfig",
+    "ensemble": "EnsembleConfig",
+}
+"""Task, a module of `training.tasks` with a function of its name, and the class of its configuration."""
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of a plan."""
+
+    name: str
+    task: str
+    config: dict[str, Any]
+
+
+def read_plan(path: Path, runs: Path) -> list[PlannedRun]:
+    """All runs of a plan in their order.
+
+    Raises:
+        ConfigError: The file is missing or wrong, a task is unknown, or two runs have one name.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        planned = [run for entry in content["runs"] for run in _expand(entry, content.get("defaults", {}), runs)]
+    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{path} is no plan of runs: {error!r}") from error
+    if unknown := sorted({run.task for run in planned} - set(TASKS)):
+        raise ConfigError(f"{path}: unknown task {', '.join(unknown)}; known are {', '.join(TASKS)}")
+    names = [run.name for run in planned]
+    if doubled := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(f"{path}: several runs are called {', '.join(doubled)}")
+    return planned
+
+
+def _expand(entry: dict[str, Any], defaults: dict[str, Any], runs: Path) -> Iterator[PlannedRun]:
+    each = entry.get("each", {})
+    for values in itertools.product(*each.values()):
+        chosen = dict(zip(each, values, strict=True))
+        config = defaults.get(entry["task"], {}) | entry.get("config", {})
+        for key, choice in chosen.items():
+            if isinstance(each[key], dict):
+                config |= each[key][choice] or {}
+        name = entry["name"].format(**chosen)
+        yield PlannedRun(name, entry["task"], _fill(config, chosen | {"runs": str(runs)}) | {"name": name})
+
+
+def _fill(value: Any, chosen: dict[str, Any]) -> Any:
+    """Put the chosen values into a text; a text that is one `{key}` alone becomes the value itself."""
+    if isinstance(value, dict):
+        return {_fill(key, chosen): _fill(item, chosen) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_fill(item, chosen) for item in value]
+    if isinstance(value, str) and value[:1] == "{" and value[-1:] == "}" and value[1:-1] in chosen:
+        return chosen[value[1:-1]]
+    return value.format(**chosen) if isinstance(value, str) else value
+
+
+def run_plan(planned: Sequence[PlannedRun], runs: Path, trainer: dict[str, Any] | None = None) -> list[str]:
+    """Run what has no result yet; returns what failed, in words."""
+    console, failed = Console(stderr=True), []
+    for number, run in enumerate(planned, 1):
+        output = runs / run.name
+        if (output / RESULT).is_file():
+            continue
+        console.print(f"[{number}/{len(planned)}] {time.strftime('%H:%M:%S')} {run.task}: {run.name}", markup=False)
+        module = importlib.import_module(f"training.tasks.{run.task}")
+        try:
+            config = build(getattr(module, TASKS[run.task]), run.config, run.name)
+            options = RunOptions(output, (output / LAST).is_file(), trainer or {})
+            record = getattr(module, run.task)(config, options)
+        except ValueError as error:
+            failed.append(f"{run.name}: {error}")
+            console.print(f"  failed: {error}", markup=False, style="red")
+            continue
+        shown = {key: round(value, 4) for key, value in record.metrics.items() if isinstance(value, float)}
+        console.print(f"  {record.seconds:.0f} s {shown}", markup=False, highlight=False)
+    return failed
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training.study", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("plan", type=Path, help="YAML file, for instance training/configs/study.yaml")
+    parser.add_argument("--output", type=Path, default=Path("runs/study"), help="directory of all its runs")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only runs whose name holds this")
+    parser.add_argument("--list", action="store_true", help="list the runs and what is done")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar within a run")
+    options = parser.parse_args(arguments)
+    try:
+        planned = [run for run in read_plan(options.plan, options.output) if options.only in run.name]
+    except ValueError as error:
+        print(f"training.study: {error}", file=sys.stderr)
+        return 1
+    if options.list:
+        for run in planned:
+            print(f"{'done' if (options.output / run.name / RESULT).is_file() else '    '} {run.task:10} {run.name}")
+        return 0
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False} if options.quiet else {}
+    failed = run_plan(planned, options.output, quiet)
+    for line in failed:
+        print(f"training.study: {line}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""Training the whole network to recognise clips: AdamW, warm-up and cosine decay, label smoothing, random views."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import DataLoader
+
+from training.augmentations import ViewOptions, centre_crop, make_views
+from training.data.clips import ClipBatch, ClipDataset, ShuffledBatches, batches, in_order
+from training.model.encoder import instance_feature
+from training.model.options import ModelOptions
+from training.model.usdrl import USDRL
+from training.runs import seed_step
+from training.tasks.features import BATCH, observe
+
+
+class FineTuningModule(lightning.LightningModule):
+    """The network with its recognition head. `training` holds plain values of `RecognizeConfig`."""
+
+    def __init__(self, model: dict[str, Any], training: dict[str, Any]) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.model = USDRL(ModelOptions.from_dict(model))
+        self.model.detection.requires_grad_(False)
+        self.options = training
+        self.view = ViewOptions(**training["view"])
+        self.generator: torch.Generator | None = None
+
+    def logits(self, skeletons: Tensor) -> Tensor:
+        """Skeletons (N, 3, T, V, M) to (N, K)."""
+        return self.model.recognition(instance_feature(*self.model.tokens(skeletons)))
+
+    def training_step(self, batch: ClipBatch, _: int) -> Tensor:
+        step_seed = seed_step(self.options["seed"], self.global_step, self.global_rank)
+        if self.generator is None or self.generator.device != self.device:
+            self.generator = torch.Generator(self.device)
+        self.generator.manual_seed(step_seed)
+        clips = observe(batch, self.options["observed"], self.generator)
+        logits = self.logits(make_views(clips, self.view, 1, self.generator)[0])
+        loss = functional.cross_entropy(logits, batch.label, label_smoothing=self.options["label_smoothing"])
+        self._log("train", loss, logits, batch)
+        self.log("loss", loss, prog_bar=True, logger=False)
+        return loss
+
+    def validation_step(self, batch: ClipBatch, _: int) -> None:
+        logits = self.logits(centre_crop(batch, self.options["crop"], rotate_by=self.view.rotate_by))
+        self._log("val", functional.cross_entropy(logits, batch.label), logits, batch)
+
+    def _log(self, part: str, loss: Tensor, logits: Tensor, batch: ClipBatch) -> None:
+        accuracy = (logits.argmax(-1) == batch.label).float().mean()
+        values = {f"{part}_loss": loss.detach(), f"{part}_accuracy": accuracy}
+        self.log_dict(values, on_epoch=True, on_step=False, batch_size=len(batch))
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        options = self.options
+        rate, decay = options["learning_rate"], options["weight_decay"]
+        groups = [
+            {"params": parameters, "lr": rate * factor, "weight_decay": decay if matrices else 0.0}
+            for module, factor in ((self.model.encoder, options["encoder_rate"]), (self.model.recognition, 1.0))
+            for matrices in (True, False)
+            if (parameters := _trained(module, matrices))
+        ]
+        optimizer = torch.optim.AdamW(groups, rate)
+        if options["drops"]:
+            return [optimizer], [torch.optim.lr_scheduler.MultiStepLR(optimizer, options["drops"])]
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            [group["lr"] for group in groups],
+            total_steps=int(self.trainer.estimated_stepping_batches),
+            pct_start=max(options["warmup"], 1e-6),
+            cycle_momentum=False,
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+class FineTuningData(lightning.LightningDataModule):
+    """Clips to train on, in an order that the seed and the epoch decide, and clips to validate on, if any."""
+
+    def __init__(
+        self, train: ClipDataset, validation: ClipDataset | None, batch_size: int, seed: int, workers: int = 0
+    ) -> None:
+        super().__init__()
+        self._train, self._validation = train, validation
+        self._batch_size, self._seed, self._workers = batch_size, seed, workers
+
+    def train_dataloader(self) -> DataLoader[ClipBatch]:
+        assert self.trainer is not None
+        sampler = ShuffledBatches(
+            len(self._train),
+            self._batch_size,
+            self._seed,
+            rank=self.trainer.global_rank,
+            processes=self.trainer.world_size,
+        )
+        sampler.set_epoch(self.trainer.current_epoch)
+        return batches(self._train, sampler, self._workers)
+
+    def val_dataloader(self) -> DataLoader[ClipBatch] | list[Any]:
+        return [] if self._validation is None else in_order(self._validation, BATCH)
+
+
+def _trained(module: nn.Module, matrices: bool) -> list[nn.Parameter]:
+    """The trained weights of a module that are matrices (or kernels), or the others: biases and scales."""
+    return [p for p in module.parameters() if p.requires_grad and (p.ndim >= 2) == matrices]

@@ -1,0 +1,100 @@
+"""The network of detection and segmentation in training: cross-entropy a frame of random windows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.nn import functional
+
+from training.augmentations import NO_VARIATION, ViewOptions, make_windows
+from training.data.frames import IGNORE, WindowBatch
+from training.model.options import ModelOptions
+from training.model.usdrl import USDRL
+from training.runs import seed_step
+
+
+class FramewiseModule(lightning.LightningModule):
+    """A network under cross-entropy a frame. Its weights are under `model.`, as in every checkpoint."""
+
+    def __init__(self, model: dict[str, Any], training: dict[str, Any]) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.model = USDRL(ModelOptions.from_dict(model))
+        self.model.recognition.requires_grad_(False)
+        self.model.encoder.requires_grad_(not training["frozen"])
+        self.options, self.view = training, ViewOptions(**training["view"])
+        self.generator: torch.Generator | None = None
+
+    def train(self, mode: bool = True) -> FramewiseModule:
+        """Training mode; a frozen encoder stays in evaluation mode."""
+        super().train(mode)
+        if self.options["frozen"]:
+            self.model.encoder.eval()
+        return self
+
+    def loss(self, views: Tensor, labels: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
+        """The loss and the frame accuracy of views (N, 3, 64, V, M) with labels (N, 64)."""
+        logits, labels = frame_logits(self.model, views).flatten(0, 1), labels.flatten()
+        loss = functional.cross_entropy(logits, labels, ignore_index=IGNORE, label_smoothing=smoothing)
+        return loss, (logits.argmax(-1) == labels)[labels != IGNORE].float().mean()
+
+    def training_step(self, batch: WindowBatch, _: int) -> Tensor:
+        seed = seed_step(self.options["seed"], self.global_step, self.global_rank)
+        if self.generator is None or self.generator.device != self.device:
+            self.generator = torch.Generator(self.device)
+        views = make_windows(batch.clips, batch.positions, self.view, self.generator.manual_seed(seed))
+        loss, accuracy = self.loss(views, batch.labels, self.options["label_smoothing"])
+        self.log_dict(
+            {"train_loss": loss, "train_frame_accuracy": accuracy},
+            on_epoch=True,
+            on_step=False,
+            batch_size=len(batch),
+        )
+        self.log("loss", loss, prog_bar=True, logger=False, batch_size=len(batch))
+        return loss
+
+    def validation_step(self, batch: WindowBatch, _: int) -> None:
+        loss, accuracy = self.loss(plain_windows(batch, self.view), batch.labels)
+        labelled = int((batch.labels != IGNORE).sum())
+        self.log_dict(
+            {"val_loss": loss, "val_frame_accuracy": accuracy}, prog_bar=True, batch_size=labelled, sync_dist=True
+        )
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        options = self.options
+        rate = options["learning_rate"]
+        groups = []
+        for part, part_rate in ((self.model.encoder, rate * options["encoder_rate"]), (self.model.detection, rate)):
+            trained = [parameter for parameter in part.parameters() if parameter.requires_grad]
+            for matrix, decay in ((True, options["weight_decay"]), (False, 0.0)):
+                parameters = [parameter for parameter in trained if (parameter.ndim == 2) is matrix]
+                if parameters:
+                    groups.append({"params": parameters, "weight_decay": decay, "lr": part_rate})
+        optimizer = torch.optim.AdamW(groups, rate)
+        # Not of the epochs that this call runs: a run that is stopped and resumed has one schedule.
+        self.trainer.fit_loop.setup_data()
+        steps_an_epoch = -(-int(self.trainer.num_training_batches) // self.trainer.accumulate_grad_batches)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            [group["lr"] for group in groups],
+            total_steps=options["epochs"] * steps_an_epoch,
+            pct_start=max(options["warmup"], 1e-6),
+            cycle_momentum=False,
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def frame_logits(model: USDRL, skeletons: Tensor) -> Tensor:
+    """Detection logits (N, T, K+1) of skeletons (N, 3, T, V, M)."""
+    return model.detection(model.frame_features(*model.tokens(skeletons)))
+
+
+def plain_windows(batch: WindowBatch, view: ViewOptions) -> Tensor:
+    """Windows as they are, (N, 3, 64, V, M), turned upright as in training."""
+    unvaried = replace(NO_VARIATION, rotate_by=view.rotate_by)
+    return make_windows(batch.clips, batch.positions, unvaried, torch.Generator(batch.positions.device))
