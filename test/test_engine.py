@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,12 +77,46 @@ def test_metadata_comes_back_as_it_was() -> None:
     assert ModelInfo.from_metadata(info.to_metadata(), Path("x")) == info
 
 
-@pytest.mark.parametrize("missing", [key for key in INFO.to_metadata() if key != "usdrl.training_data"])
+OPTIONAL = {"usdrl.training_data", "usdrl.frames", "usdrl.joints", "usdrl.people"}
+
+
+@pytest.mark.parametrize("missing", [key for key in INFO.to_metadata() if key not in OPTIONAL])
 def test_missing_metadata_is_named(tmp_path: Path, missing: str) -> None:
     metadata = INFO.to_metadata()
     del metadata[missing]
     path = write_model(tmp_path / "m.onnx", metadata=metadata)
     with pytest.raises(ModelError, match=f"m.onnx lacks the metadata {missing}: .*training.export"):
+        load_engine(path)
+
+
+def test_older_files_without_sizes_have_the_published_ones(tmp_path: Path) -> None:
+    metadata = {key: value for key, value in INFO.to_metadata().items() if key not in OPTIONAL}
+    with load_engine(write_model(tmp_path / "m.onnx", metadata=metadata)) as engine:
+        assert (engine.info.frames, engine.info.joints, engine.info.people) == (64, 25, 2)
+
+
+def test_other_sizes_are_those_of_the_metadata(tmp_path: Path) -> None:
+    info = replace(INFO, frames=32, people=1)
+    path = write_model(tmp_path / "m.onnx", metadata=info.to_metadata(), shape=("N", 3, 32, 25, 1))
+    with load_engine(path) as engine:
+        assert engine.info == info
+        assert engine.infer(np.zeros((2, 3, 32, 25, 1), np.float32)).detection.shape == (2, 32, 3)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "actions", "fault"),
+    [
+        (("embedding",), (), "is an encoder without heads"),
+        (("recognition", "embedding"), INFO.actions, "recognises trimmed clips only"),
+    ],
+)
+def test_a_file_without_detection_says_what_to_train(
+    tmp_path: Path, outputs: tuple[str, ...], actions: tuple[str, ...], fault: str
+) -> None:
+    metadata = replace(INFO, actions=actions, window_s=0.0).to_metadata()
+    weights = {name: WEIGHTS[name] for name in outputs}
+    path = write_model(tmp_path / "m.onnx", metadata=metadata, weights=weights)
+    with pytest.raises(ModelError, match=f"m.onnx {fault}, and events need .*'detection': .*training.tasks.detect"):
         load_engine(path)
 
 
@@ -104,6 +139,9 @@ def test_a_model_without_metadata_is_refused(tmp_path: Path) -> None:
         ("window_s", "nan", "a window of 0.1 to 60 s, has .* nan s"),
         ("window_s", "0", "a window of 0.1 to 60 s"),
         ("window_s", "61", "a window of 0.1 to 60 s"),
+        ("people", "two", "cannot be read"),
+        ("people", "1", r"input 'skeletons' has shape .*expected \(N, 3, 64, 25, 1\)"),
+        ("joints", "17", "takes skeletons of 17 joints, skeletons here have the 25 of Kinect v2"),
     ],
 )
 def test_wrong_metadata_is_told(tmp_path: Path, key: str, value: str, fault: str) -> None:

@@ -172,9 +172,7 @@ def sample(
     before = start[:, None] + torch.floor((positions - start[:, None]) / every) * every
     after = torch.minimum(before + every, last)
     weight = ((positions - before) / (after - before).clamp(min=1e-6)).clamp(0.0, 1.0)[..., None, None, None]
-    sparse = torch.lerp(
-        _lerp(joints, first, before, last[:, 0]), _lerp(joints, first, after, last[:, 0]), weight
-    )
+    sparse = torch.lerp(_lerp(joints, first, before, last[:, 0]), _lerp(joints, first, after, last[:, 0]), weight)
     direct = _lerp(joints, first, positions, last[:, 0])
     return torch.where((step > 1.0)[:, None, None, None, None], sparse, direct)
 

@@ -69,14 +69,13 @@ class Checkpoint:
             CheckpointError: The weights do not fit the options.
         """
         model = USDRL(self.options)
+        fault = f"{self.path}: its weights do not fit its options: "
         try:
             missing, unexpected = model.load_state_dict(self.state, strict=False)
         except RuntimeError as error:
-            raise CheckpointError(f"{self.path}: its weights do not fit its options: {_reason(error)}") from error
+            raise CheckpointError(fault + _reason(error)) from error
         if wrong := unexpected + [key for key in missing if key.startswith("encoder.")]:
-            raise CheckpointError(
-                f"{self.path}: its weights do not fit its options: '{wrong[0]}' is missing or unknown"
-            )
+            raise CheckpointError(f"{fault}'{wrong[0]}' is {'unknown' if unexpected else 'missing'}")
         return model.eval()
 
 

@@ -55,9 +55,10 @@ def parse(
     parser = argparse.ArgumentParser(
         prog=program,
         description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
-        epilog="--trainer.KEY VALUE gives lightning.Trainer any option: --trainer.devices 2, --trainer.precision 16-mixed, "
-        "--trainer.num_nodes 2. With torchrun, its processes are used.",
+        epilog="--trainer.KEY VALUE gives lightning.Trainer any option: --trainer.devices 2,\n"
+        "--trainer.precision 16-mixed, --trainer.num_nodes 2. With torchrun, its processes are used.",
     )
     parser.add_argument("config", type=Path, help="YAML file, for instance one of training/configs")
     parser.add_argument("--output", type=Path, help="directory of the run (default: runs/NAME)")

@@ -81,6 +81,7 @@ def export(model: Outputs, info: ModelInfo, output: Path) -> float:
             dynamic_shapes={INPUT: {0: batch}},
             verbose=False,
         )
+        assert program is not None
         proto = program.model_proto
         onnx.helper.set_model_props(proto, info.to_metadata())
         onnx.save(proto, path)
@@ -114,13 +115,10 @@ def model_info(checkpoint: Checkpoint) -> ModelInfo:
         ValueError: Detection was trained, but the checkpoint does not say on windows of how many seconds.
     """
     options, training = checkpoint.options, checkpoint.training
-    window_s = 0.0
-    if "detection" in checkpoint.trained_heads:
-        window_s = training.get("window_s")
-        if not isinstance(window_s, int | float):
-            raise ValueError(
-                f"{checkpoint.path} does not say how many seconds its windows span: 'window_s' is {window_s}"
-            )
+    detects = "detection" in checkpoint.trained_heads
+    window_s = training.get("window_s") if detects else 0.0
+    if not isinstance(window_s, int | float):
+        raise ValueError(f"{checkpoint.path} does not say how many seconds a window is: 'window_s' is {window_s}")
     return ModelInfo(
         name=str(training["name"]),
         actions=options.actions if checkpoint.trained_heads else (),
@@ -167,14 +165,14 @@ def main(arguments: list[str] | None = None) -> int:
         info = model_info(checkpoint)
         if options.name:
             info = replace(info, name=options.name)
-        error = export(model.eval(), info, options.output)
+        difference = export(model.eval(), info, options.output)
     except ValueError as error:
         print(f"training.export: {error}", file=sys.stderr)
         return 1
     size = options.output.stat().st_size / 1e6
     print(
         f"wrote {options.output}: {size:.1f} MB, {len(info.actions)} actions, outputs {', '.join(model.names)}; "
-        f"largest difference to PyTorch {error:.1e}"
+        f"largest difference to PyTorch {difference:.1e}"
     )
     return 0
 

@@ -44,9 +44,7 @@ def consistency(views: Sequence[Tensor]) -> Tensor:
     """MSE(z^i, z^last) + MSE(z^i, c), summed over all views but the last, c being the mean of those."""
     *others, last = views
     middle = torch.stack(others).mean(0)
-    return torch.stack(
-        [functional.mse_loss(view, last) + functional.mse_loss(view, middle) for view in others]
-    ).sum()
+    return torch.stack([functional.mse_loss(view, last) + functional.mse_loss(view, middle) for view in others]).sum()
 
 
 def variance_and_covariance(z: Tensor, standard_deviation: float = 5.0) -> Tensor:
@@ -111,9 +109,13 @@ def modality_consistency(
     for domain in DOMAINS:
         share = 1.0 if domain == "instance" else weights.tokens
         pairs = zip(modality, fused, strict=True)
-        total = total + share * torch.stack(
-            [functional.mse_loss(own[domain].float(), joint[domain].float()) for own, joint in pairs]
-        ).mean()
+        total = (
+            total
+            + share
+            * torch.stack(
+                [functional.mse_loss(own[domain].float(), joint[domain].float()) for own, joint in pairs]
+            ).mean()
+        )
     return total
 
 

@@ -76,4 +76,3 @@ def _shoulders_along_x(across: Tensor) -> Tensor:
     along = torch.stack([x, y, z], -1) / length[:, None]
     side = torch.stack([-y / level, x / level, torch.zeros_like(x)], -1)
     return torch.stack([along, side, torch.linalg.cross(along, side)], -2)
-

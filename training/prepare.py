@@ -49,7 +49,7 @@ class Skipped:
 
 
 def prepare(
-    name: str, root: Path, output: Path, skipped: Skipped, *, people: int = 1, limit: int | None = None
+    name: str, root: Path, output: Path, skipped: Skipped, *, people: int | None = None, limit: int | None = None
 ) -> None:
     """Write a set's archive.
 
@@ -58,7 +58,8 @@ def prepare(
         root: Its directory.
         output: The archive's directory.
         skipped: Is given what cannot be used.
-        people: 1: each person of a recording is one of their own; 2: the first two belong together.
+        people: 1: each person of a recording is one of their own; 2: the first two belong together; None: as is usual
+            for the set.
         limit: Read so many recordings only.
 
     Raises:
@@ -73,7 +74,7 @@ def prepare(
         output,
         name=name,
         actions=actions_of(reader, root),
-        people=people,
+        people=people or getattr(reader, "PEOPLE", 1),
         joints=joints,
         dimensions=dimensions,
     ) as writer:
@@ -121,8 +122,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--root", type=Path, required=True, help="its directory")
     parser.add_argument("--output", type=Path, required=True, help="where the archive goes; an older one is replaced")
     parser.add_argument(
-        "--people", type=int, choices=(1, 2), default=1,
-        help="1: each person of a recording is a recording of their own; 2: two belong together; default: %(default)s",
+        "--people", type=int, choices=(1, 2),
+        help="1: each person of a recording is a recording of their own; 2: two belong together; default: as is usual for the set",
     )  # fmt: skip
     parser.add_argument("--limit", type=int, help="read so many recordings only")
     options = parser.parse_args(arguments)

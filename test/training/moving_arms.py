@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 
+from training.configuration import RunOptions
 from training.data.archive import Archive, ArchiveWriter
+from training.model.options import ModelOptions
+from training.model.usdrl import USDRL
+from training.tasks.recognize import save_checkpoint
 from usdrl_ros.recording import Recording, Segment
 
 ACTIONS = ("raise_left", "raise_right", "raise_both")
@@ -16,12 +22,11 @@ ARMS = (LEFT, RIGHT, LEFT + RIGHT)
 
 POSE = np.zeros((25, 3))
 POSE[[0, 1, 20, 2, 3], 1] = (0.0, 0.3, 0.5, 0.6, 0.8)
-for side, joints in ((1.0, (4, 5, 6, 7, 21, 22)), (-1.0, (8, 9, 10, 11, 23, 24))):
-    POSE[joints, 0] = side * np.array([0.2, 0.25, 0.25, 0.25, 0.25, 0.2])
-    POSE[joints, 1] = (0.5, 0.2, 0.0, -0.1, -0.2, -0.1)
-for side, joints in ((1.0, (12, 13, 14, 15)), (-1.0, (16, 17, 18, 19))):
-    POSE[joints, 0] = side * 0.1
-    POSE[joints, 1] = (0.0, -0.4, -0.8, -0.9)
+for side, arm, leg in ((1.0, (4, 5, 6, 7, 21, 22), (12, 13, 14, 15)), (-1.0, (8, 9, 10, 11, 23, 24), (16, 17, 18, 19))):
+    POSE[arm, 0] = side * np.array([0.2, 0.25, 0.25, 0.25, 0.25, 0.2])
+    POSE[arm, 1] = (0.5, 0.2, 0.0, -0.1, -0.2, -0.1)
+    POSE[leg, 0] = side * 0.1
+    POSE[leg, 1] = (0.0, -0.4, -0.8, -0.9)
 """NTU-25, metres: someone who stands, y up."""
 
 
@@ -52,3 +57,18 @@ def write_archive(directory: Path, *, takes: int = 4, people: int = 1, seed: int
                     recording = Recording(f"{person}_{name}_{take}", "ntu_25", stamps, joints, segments, person)
                     writer.add(recording, {"cross_subject": part, "smaller": smaller})
     return Archive(directory)
+
+
+def write_checkpoint(directory: Path, *, seed: int = 7, **options: Any) -> str:
+    """The path of a checkpoint of a random network, of width 16 for the joints of one person unless said otherwise.
+
+    With actions, its recognition head passes for a trained one.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(seed)
+    given: dict[str, Any] = {"width": 16, "people": 1, "modalities": ("joint",)}
+    model = USDRL(ModelOptions(**given | options))
+    if model.options.actions:
+        torch.nn.init.normal_(model.recognition.bias)
+    save_checkpoint(model, {}, RunOptions(directory))
+    return str(directory / "last.ckpt")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from training.data.frames import IGNORE, FrameSource, RandomWindows, WindowLengt
 from training.model.options import ModelOptions  # noqa: E402
 from training.tasks import detect as detect_module  # noqa: E402
 from training.tasks.detect import DetectConfig, detect, main, measures  # noqa: E402
-from training.tasks.frame_module import FramewiseModule, plain_windows  # noqa: E402
+from training.tasks.frame_module import FramewiseModule, moving_average, plain_windows, rate_share  # noqa: E402
 from training.tasks.frame_scores import (  # noqa: E402
     FrameScores,
     average_scores,
@@ -175,11 +176,11 @@ def config(archives: Path) -> DetectConfig:
         layers=1,
         window_s=4.0,
         hop=0.5,
-        windows_per_epoch=32,
+        windows_per_epoch=320,
         faster=1.3,
         batch_size=16,
         epochs=2,
-        learning_rate=3e-3,
+        learning_rate=1e-2,
         averaging=0.5,
         validation_people=("p3",),
     )
@@ -192,12 +193,17 @@ def trained(config: DetectConfig, tmp_path_factory: pytest.TempPathFactory) -> P
     return output
 
 
-def result(output: Path) -> dict[str, object]:
+def result(output: Path) -> dict[str, Any]:
     return json.loads((output / "result.json").read_text())["metrics"]
 
 
 def weights(output: Path) -> dict[str, torch.Tensor]:
     return load_checkpoint(output / "last.ckpt")[0].state_dict()
+
+
+def assert_same(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    for key, value in expected.items():
+        torch.testing.assert_close(found[key], value, rtol=1e-4, atol=1e-6, msg=key)
 
 
 def test_a_run_keeps_its_scores_and_says_what_they_are_worth(config: DetectConfig, trained: Path) -> None:
@@ -212,9 +218,9 @@ def test_a_run_keeps_its_scores_and_says_what_they_are_worth(config: DetectConfi
         for score in found:
             np.testing.assert_allclose(score.probabilities.sum(1), 1.0, atol=1e-5)
         for name, value in measures(config, found, actions).items():
-            assert figures[name] == pytest.approx(value, abs=1e-6), name  # type: ignore[index]
+            assert figures[name] == pytest.approx(value, abs=1e-6), name
         right = np.concatenate([score.probabilities.argmax(1) == score.labels for score in found])
-        assert figures["frame_accuracy"] == pytest.approx(right.mean())  # type: ignore[index]
+        assert figures["frame_accuracy"] == pytest.approx(right.mean())
     archive = Archive(f"{config.archives}/{config.data}")
     truths = [truth for score in load_scores(trained / "scores_test.npz")[0] for truth in score.truths]
     segments = archive.segments[np.isin(archive.segments["recording"], [6, 7])]
@@ -223,6 +229,17 @@ def test_a_run_keeps_its_scores_and_says_what_they_are_worth(config: DetectConfi
     ]
     header = (trained / "metrics.csv").read_text().splitlines()[0].split(",")
     assert {"train_loss", "val_loss", "train_frame_accuracy", "val_frame_accuracy"} <= set(header)
+
+
+def test_actions_of_new_people_are_detected(trained: Path) -> None:
+    """The archive's actions are easy: few steps are enough to find them all in the recordings of other people."""
+    metrics = result(trained)
+    for figures in (metrics, metrics["validation"]):
+        assert figures["frame_accuracy"] > 0.95
+        for kind in ("authors", "events"):
+            assert figures[f"{kind}_map_action_0.5"] > 0.9
+            assert figures[f"{kind}_map_video_0.5"] > 0.9
+        assert figures["events_detections"] == figures["n_actions"]
 
 
 def test_a_run_that_was_cut_off_resumes_to_the_same_result(
@@ -240,21 +257,22 @@ def test_a_run_that_was_cut_off_resumes_to_the_same_result(
             detect(config, run)
     assert not (run.output / "result.json").exists()
     detect(config, replace(run, resume=True))
-    for key, value in weights(trained).items():
-        torch.testing.assert_close(weights(run.output)[key], value, rtol=1e-4, atol=1e-6, msg=key)
+    assert_same(weights(run.output), weights(trained))
     assert result(run.output)["frame_accuracy"] == result(trained)["frame_accuracy"]
     detect(config, replace(run, resume=True))  # nothing is left to do
-    for key, value in weights(trained).items():
-        torch.testing.assert_close(weights(run.output)[key], value, rtol=1e-4, atol=1e-6, msg=key)
+    assert_same(weights(run.output), weights(trained))
 
 
 def test_a_frozen_encoder_stays_as_its_checkpoint_has_it(config: DetectConfig, trained: Path, tmp_path: Path) -> None:
-    probed = replace(config, checkpoint=str(trained / "last.ckpt"), frozen=True, epochs=1, validation_people=())
+    probed = replace(
+        config, checkpoint=str(trained / "last.ckpt"), frozen=True, epochs=1, windows_per_epoch=32, validation_people=()
+    )
     detect(probed, RunOptions(tmp_path / "probed", trainer=TRAINER))
     before, after = weights(trained), weights(tmp_path / "probed")
     for key in before:
-        same = torch.equal(before[key], after[key])
-        assert same is not key.startswith("detection"), key
+        if key.startswith("encoder"):
+            assert torch.equal(before[key], after[key]), key
+    assert not torch.equal(before["detection.weight"], after["detection.weight"])
     module = FramewiseModule(ModelOptions(ACTIONS, ("joint",), width=16).as_dict(), {"frozen": True, "view": {}})
     assert not any(part.training for part in module.train().model.encoder.modules())
     assert module.model.detection.training
@@ -266,14 +284,14 @@ def test_runs_are_judged_again_and_averaged(config: DetectConfig, trained: Path,
     detect(again, RunOptions(tmp_path / "again"))
     metrics = result(tmp_path / "again")
     also = metrics.pop("also")
-    assert metrics == pytest.approx(result(trained), abs=1e-6) or metrics == result(trained)
+    assert metrics == result(trained)
     (found, _), (other, _) = (load_scores(path / "scores_test.npz") for path in (trained, tmp_path / "again"))
     np.testing.assert_allclose(found[1].probabilities, other[1].probabilities, atol=1e-6)
-    assert also["smaller"]["n_recordings"] == 1  # type: ignore[index]
-    assert also["smaller"]["frame_accuracy"] == pytest.approx(  # type: ignore[index]
+    assert also["smaller"]["n_recordings"] == 1
+    assert also["smaller"]["frame_accuracy"] == pytest.approx(
         (found[0].probabilities.argmax(1) == found[0].labels).mean()
     )
-    segmentation = SegmentConfig("s", "untrimmed", archives=config.archives, scores=(str(trained),), test=True)
+    segmentation = SegmentConfig("s", "untrimmed", archives=config.archives, scores=(str(trained),))
     segmented = segment(segmentation, RunOptions(tmp_path / "segmented")).metrics
     predicted, true = [s.probabilities.argmax(1) for s in found], [s.labels for s in found]
     assert segmented["frame_accuracy"] == pytest.approx(frame_accuracy(predicted, true))
@@ -286,7 +304,7 @@ def test_runs_are_judged_again_and_averaged(config: DetectConfig, trained: Path,
 
 def test_windows_of_frames_are_told_in_seconds(config: DetectConfig, tmp_path: Path) -> None:
     """An exported model has windows of seconds: 64 frames at about 10 Hz."""
-    by_frames = replace(config, window_frames=64, epochs=1, averaging=0.0, validation_people=(), test=True)
+    by_frames = replace(config, window_frames=64, epochs=1, windows_per_epoch=32, averaging=0.0, validation_people=())
     detect(by_frames, RunOptions(tmp_path / "frames", trainer=TRAINER))
     _, training = load_checkpoint(tmp_path / "frames" / "last.ckpt")
     assert training["window_s"] == pytest.approx(6.4, abs=0.3)
@@ -313,6 +331,21 @@ def test_it_learns(config: DetectConfig) -> None:
     assert losses[0] == pytest.approx(np.log(3), abs=0.3)  # knows nothing
     assert losses[-1] < 0.3 * losses[0]
     assert accuracy.item() > 0.9
+
+
+def test_the_learning_rate_rises_and_falls() -> None:
+    found = [rate_share(done, 0.2) for done in (0.0, 0.1, 0.2, 0.6, 1.0, 1.1)]
+    assert found == pytest.approx([0.04, 0.5, 1.0, 0.5, 0.0, 0.0])
+    assert [rate_share(done, 0.0) for done in (0.0, 0.5)] == pytest.approx([1.0, 0.5])
+    assert rate_share(0.5, 1.0) == 0.5
+
+
+def test_the_moving_average_by_hand() -> None:
+    average = moving_average(0.5)._kwargs["avg_fn"]
+    kept, new = torch.tensor([1.0, 1.0]), torch.tensor([2.0, 1.0])
+    for steps, decay in ((1, 2 / 11), (2, 3 / 12), (8, 0.5), (1000, 0.5)):
+        found = average(kept, new, torch.tensor(steps))
+        torch.testing.assert_close(found, torch.tensor([2.0 - decay, 1.0]))
 
 
 def test_loss_by_hand() -> None:

@@ -1,58 +1,122 @@
-"""The encoder and the network against the authors' outputs, and against formulas."""
+"""The dense encoder and the network against the paper's formulas, written out again; causality; the options."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from training.model.dste import DSTE, DropPath, sinusoids, spatial_tokens, temporal_tokens  # noqa: E402
-from training.model.usdrl import BONES, MODALITIES, USDRL, ModelOptions, modality, pooling_matrix  # noqa: E402
-from training.model.weights import encoder_from_authors  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+from torch.nn import functional  # noqa: E402
+
+from training.model.dste import DSTE, DenseLayer, DropPath  # noqa: E402
+from training.model.encoder import Attention, instance_feature, sinusoids, spatial_tokens, temporal_tokens  # noqa: E402
+from training.model.modalities import MODALITIES, modality  # noqa: E402
+from training.model.options import ModelOptions, encoder  # noqa: E402
+from training.model.usdrl import USDRL, pooling_matrix  # noqa: E402
 
 
-@pytest.fixture(scope="module")
-def reference(shared_data: Path) -> dict[str, np.ndarray]:
-    with np.load(shared_data / "reference" / "official_dste_hidden64.npz") as arrays:
-        return dict(arrays)
-
-
-def authors_state(reference: dict[str, np.ndarray], prefix: str = "") -> dict[str, torch.Tensor]:
-    return {
-        prefix + key.removeprefix("weight/"): torch.from_numpy(value)
-        for key, value in reference.items()
-        if key.startswith("weight/")
-    }
-
-
-@pytest.mark.parametrize("prefix", ["", "module."])
-@pytest.mark.parametrize("name", MODALITIES)
-def test_equals_the_authors_outputs(reference: dict[str, np.ndarray], name: str, prefix: str) -> None:
-    encoder = DSTE((name,), width=64).eval()
-    missing, unexpected = encoder.load_state_dict(encoder_from_authors(authors_state(reference, prefix), name))
-    assert missing == []
-    assert unexpected == []
-    skeletons = torch.from_numpy(reference["io/input"])
+def shake(module: nn.Module) -> nn.Module:
+    """As after training: no weight is where it began."""
     with torch.no_grad():
-        temporal, spatial = encoder({name: modality(skeletons, name)})
-    np.testing.assert_allclose(temporal, reference[f"io/{name}.temporal_tokens"], atol=1e-5)
-    np.testing.assert_allclose(spatial, reference[f"io/{name}.spatial_tokens"], atol=1e-5)
+        for parameter in module.parameters():
+            parameter += 0.1 * torch.randn_like(parameter)
+    return module
 
 
-def test_two_attentions_in_a_layer_are_refused(reference: dict[str, np.ndarray]) -> None:
-    state = authors_state(reference)
-    key = next(key for key in state if ".DSA.attn.in_proj_weight" in key)
-    state[key] = state[key] + 1.0
-    with pytest.raises(ValueError, match="do not share their attention"):
-        encoder_from_authors(state)
+def multi_head(attention: Attention) -> nn.MultiheadAttention:
+    """PyTorch's own module with the same weights."""
+    width = attention.out_proj.in_features
+    theirs = nn.MultiheadAttention(width, attention.heads, batch_first=True, dtype=attention.out_proj.weight.dtype)
+    theirs.load_state_dict(
+        {key.replace("in_proj.", "in_proj_"): value for key, value in attention.state_dict().items()}
+    )
+    return theirs
 
 
-def test_what_is_no_encoder_is_refused() -> None:
-    with pytest.raises(ValueError, match="no DSTE encoder among the 1 entries"):
-        encoder_from_authors({"fc.weight": torch.zeros(2)})
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("heads", [1, 2])
+def test_attention_is_that_of_pytorch(heads: int, causal: bool) -> None:
+    """Values and gradients; with one head ours multiplies the projections beforehand."""
+    torch.manual_seed(0)
+    ours = shake(Attention(8, heads, causal)).double()
+    theirs = multi_head(ours)
+    x = torch.randn(3, 5, 8, dtype=torch.float64)
+    mask = torch.ones(5, 5, dtype=torch.bool).triu(1) if causal else None
+    expected = theirs(x, x, x, attn_mask=mask, need_weights=False)[0]
+    found = ours(x)
+    torch.testing.assert_close(found, expected)
+    found.square().sum().backward()
+    expected.square().sum().backward()
+    torch.testing.assert_close(ours.in_proj.weight.grad, theirs.in_proj_weight.grad)
+    torch.testing.assert_close(ours.in_proj.bias.grad, theirs.in_proj_bias.grad, atol=1e-9, rtol=1e-7)
+    torch.testing.assert_close(ours.out_proj.weight.grad, theirs.out_proj.weight.grad)
+
+
+def published_layer(layer: DenseLayer, x: Tensor, gap: int) -> Tensor:
+    """One layer in evaluation mode, as the paper and the authors' code have it: nothing shared, nothing folded."""
+    attention = multi_head(layer.attention)
+
+    def attend(n: Tensor) -> Tensor:
+        return attention(n, n, n, need_weights=False)[0]
+
+    ca, dsa = layer.ca, layer.dsa
+    convolved = x + functional.relu(ca.convolution(x))
+    attended = attend(ca.norm1(convolved)) + x
+    y_ca = ca.mlp(ca.norm2(attended))
+
+    along = x.transpose(1, 2)
+    shifted = dsa.mix2(functional.relu(dsa.mix1(along))) + along
+    shifted[:, :, ::gap] = along[:, :, ::gap]
+    halves = []
+    for u in (shifted.transpose(1, 2), x):
+        u = u + attend(dsa.norm1(u))
+        halves.append(u + dsa.mlp(dsa.norm2(u)))
+    return layer.alpha * y_ca + (1.0 - layer.alpha) * (halves[0] + halves[1]) / 2
+
+
+@pytest.mark.parametrize(("heads", "gap", "alpha"), [(1, 4, 0.5), (2, 3, 0.2)])
+def test_layer_is_the_published_one(heads: int, gap: int, alpha: float) -> None:
+    torch.manual_seed(0)
+    layer = shake(DenseLayer(8, heads, 10, gap, alpha, 0.1, causal=False)).double().eval()
+    x = torch.randn(3, 10, 8, dtype=torch.float64)
+    expected = published_layer(layer, x, gap)
+    torch.testing.assert_close(layer(x), expected)
+    gradients = [
+        torch.autograd.grad(y.square().sum(), list(layer.parameters()), allow_unused=True) for y in (layer(x), expected)
+    ]
+    for (name, _), ours, theirs in zip(layer.named_parameters(), *gradients, strict=True):
+        if theirs is not None:  # the attention's, whose weights are copies, are compared above
+            torch.testing.assert_close(ours, theirs, msg=name)
+
+
+def test_drop_path_in_the_layer_keeps_the_expectation_of_its_branches() -> None:
+    """Where attention gives 0, the layer is linear in its other branches, so that their expectation is exact."""
+    torch.manual_seed(0)
+    layer = shake(DenseLayer(4, 1, 6, 4, 0.5, 0.3, causal=False)).double()
+    nn.init.zeros_(layer.attention.out_proj.weight)
+    nn.init.zeros_(layer.attention.out_proj.bias)
+    x = torch.randn(1, 6, 4, dtype=torch.float64)
+    expected = layer.eval()(x)
+    found = layer.train()(x.expand(20_000, -1, -1))
+    error = 5.0 * found.std(0) / 20_000**0.5 + 1e-9
+    assert ((found.mean(0) - expected[0]).abs() < error).all()
+    assert (found.std(0) > 1e-3).all()
+
+
+def test_drop_path_drops_whole_samples_and_keeps_the_mean() -> None:
+    layer = DropPath(0.25).train()
+    x = torch.zeros(20_000, 2, 3)
+    scale = layer.scale(x)
+    assert isinstance(scale, Tensor)
+    assert scale.shape == (20_000, 1, 1)
+    assert sorted(scale.unique().tolist()) == [0.0, pytest.approx(1 / 0.75)]
+    assert scale.mean().item() == pytest.approx(1.0, abs=0.02)
+    added = layer.add(x + 1.0, torch.ones_like(x)).flatten(1)
+    assert (added == added[:, :1]).all()
+    assert layer.eval().scale(x) == 1.0
+    assert (layer.add(x, x + 1.0) == 1.0).all()
 
 
 def test_tokens_are_ordered_as_published() -> None:
@@ -77,62 +141,148 @@ def test_position_code() -> None:
             assert code[position, 2 * i + 1] == pytest.approx(np.cos(angle), abs=1e-5)
 
 
-def test_modalities_by_hand() -> None:
-    x = torch.randn(2, 3, 64, 25, 2, dtype=torch.float64)
-    bone, motion = modality(x, "bone"), modality(x, "motion")
-    for joint, parent in BONES:
-        assert torch.equal(bone[:, :, :, joint - 1], x[:, :, :, joint - 1] - x[:, :, :, parent - 1])
-    for t in range(63):
-        assert torch.equal(motion[:, :, t], x[:, :, t + 1] - x[:, :, t])
-    assert (motion[:, :, 63] == 0).all()
-    assert modality(x, "joint") is x
-    with pytest.raises(ValueError, match="unknown modality 'angle'; known are joint, bone, motion"):
-        modality(x, "angle")
-
-
 def test_pooling_is_adaptive_average_pooling() -> None:
     tokens = torch.randn(2, 50, 7)
-    expected = torch.nn.functional.adaptive_avg_pool1d(tokens.transpose(1, 2), 64).transpose(1, 2)
+    expected = functional.adaptive_avg_pool1d(tokens.transpose(1, 2), 64).transpose(1, 2)
     torch.testing.assert_close(pooling_matrix(50, 64) @ tokens, expected)
 
 
-def test_several_modalities_take_the_mean_of_their_embeddings() -> None:
-    """With one set of weights for all modalities and the same input, the fused model is the single one."""
-    single, fused = DSTE(("joint",), width=16).eval(), DSTE(("joint", "bone"), width=16).eval()
-    state = single.state_dict()
-    doubled = state | {key.replace(".joint.", ".bone."): value for key, value in state.items()}
-    fused.load_state_dict(doubled)
-    x = torch.randn(2, 3, 64, 25, 2)
-    for found, expected in zip(fused({"joint": x, "bone": x}), single({"joint": x}), strict=True):
-        torch.testing.assert_close(found, expected)
+def test_several_modalities_take_the_mean_of_the_embeddings_given() -> None:
+    torch.manual_seed(0)
+    fused = shake(DSTE(MODALITIES, width=16)).eval()
+    inputs = {name: torch.randn(2, 3, 64, 25, 2) for name in MODALITIES}
+    alone = {name: fused.embed({name: x}) for name, x in inputs.items()}
+    for given in (("joint",), ("motion", "bone"), MODALITIES):
+        found = fused.embed({name: inputs[name] for name in given})
+        for stream in (0, 1):
+            torch.testing.assert_close(found[stream], sum(alone[name][stream] for name in given) / len(given))
+    for found, expected in zip(fused(inputs), fused.streams(*fused.embed(inputs)), strict=True):
+        assert torch.equal(found, expected)
+    with pytest.raises(ValueError, match="the encoder takes joint, bone, motion; given: nothing"):
+        fused.embed({})
+    with pytest.raises(ValueError, match="the encoder takes joint; given: joint, bone"):
+        DSTE(width=16)({name: inputs[name] for name in ("joint", "bone")})
 
 
-def test_the_network_joins_its_parts() -> None:
-    model = USDRL(ModelOptions(("wave", "sit"), width=16, drop_path=0.5)).eval()
-    x = torch.randn(3, 3, 64, 25, 2)
+@pytest.mark.parametrize("architecture", ["dste", "sttr"])
+def test_causal_frames_follow_from_earlier_ones_only(architecture: str) -> None:
+    """Changing frame k changes y_t from k on, and of motion's from k - 1 on; with full attention, all of it."""
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 12, 17, 1, dtype=torch.float64)
+    for attention in ("causal", "full"):
+        for name, first in (("joint", 0), ("bone", 0), ("motion", 1)):
+            options = ModelOptions(
+                modalities=(name,),
+                architecture=architecture,
+                width=8,
+                frames=12,
+                joints=17,
+                people=1,
+                attention=attention,
+            )
+            model = shake(encoder(options)).double().eval()
+            before = model({name: modality(x, name)})[0]
+            for k in (1, 6, 11):
+                changed = x.clone()
+                changed[:, :, k] += torch.randn(2, 3, 17, 1)
+                moved = (model({name: modality(changed, name)})[0] - before).abs().amax((0, 2)) > 1e-12
+                expected = torch.arange(12) >= k - first if attention == "causal" else torch.ones(12, dtype=torch.bool)
+                assert torch.equal(moved, expected), (attention, name, k)
+
+
+def test_a_full_checkpoint_begins_a_causal_model() -> None:
+    full, causal = (encoder(ModelOptions(width=16, attention=attention)) for attention in ("full", "causal"))
+    causal.load_state_dict(full.state_dict())
+    x = {name: torch.randn(1, 3, 64, 25, 2) for name in MODALITIES}
+    (full_t, full_s), (causal_t, causal_s) = full.eval()(x), causal.eval()(x)
+    assert torch.equal(full_s, causal_s)  # the spatial stream is the same
+    assert not torch.allclose(full_t, causal_t)
+
+
+@pytest.mark.parametrize("options", [{}, {"joints": 17, "people": 2}, {"joints": 17, "people": 1, "frames": 32}])
+@pytest.mark.parametrize("architecture", ["dste", "sttr"])
+def test_the_network_joins_its_parts(architecture: str, options: dict[str, int]) -> None:
+    torch.manual_seed(0)
+    model = shake(USDRL(ModelOptions(("wave", "sit"), architecture=architecture, width=16, **options))).eval()
+    sizes = model.options
+    x = torch.randn(3, 3, sizes.frames, sizes.joints, sizes.people)
     detection, recognition, embedding = model(x)
-    assert detection.shape == (3, 64, 3)
-    assert recognition.shape == (3, 2)
-    assert embedding.shape == (3, 32)
     temporal, spatial = model.encoder({name: modality(x, name) for name in MODALITIES})
-    pooled = torch.nn.functional.adaptive_avg_pool1d(spatial.transpose(1, 2), 64).transpose(1, 2)
+    assert temporal.shape == (3, sizes.frames, 16)
+    assert spatial.shape == (3, sizes.people * sizes.joints, 16)
+    pooled = functional.adaptive_avg_pool1d(spatial.transpose(1, 2), sizes.frames).transpose(1, 2)
     torch.testing.assert_close(detection, model.detection(torch.cat([temporal, pooled], -1)))
     torch.testing.assert_close(embedding, torch.cat([temporal.max(1).values, spatial.max(1).values], -1))
+    assert torch.equal(embedding, instance_feature(temporal, spatial))
     torch.testing.assert_close(recognition, model.recognition(embedding))
+    assert detection.shape == (3, sizes.frames, 3)
 
 
-def test_drop_path_drops_whole_samples_and_keeps_the_mean() -> None:
-    layer = DropPath(0.25)
-    x = torch.ones(20_000, 2, 3)
-    dropped = layer.train()(x)
-    per_sample = dropped.flatten(1)
-    assert (per_sample == per_sample[:, :1]).all()
-    assert dropped.mean().item() == pytest.approx(1.0, abs=0.02)
-    assert layer.eval()(x) is x
+@pytest.mark.parametrize("architecture", ["dste", "sttr"])
+def test_the_second_person_of_a_clip_is_not_the_first(architecture: str) -> None:
+    torch.manual_seed(0)
+    model = encoder(ModelOptions(("joint",), ("joint",), architecture, width=16)).eval()
+    x = torch.randn(2, 3, 64, 25, 2)
+    for found, swapped in zip(model({"joint": x}), model({"joint": x.flip(-1)}), strict=True):
+        assert not torch.allclose(found, swapped)
+
+
+def test_mixed_precision_runs_in_training_and_evaluation() -> None:
+    torch.manual_seed(0)
+    for architecture in ("dste", "sttr"):
+        model = encoder(ModelOptions(modalities=("joint",), architecture=architecture, width=16))
+        x = {"joint": torch.randn(2, 3, 64, 25, 2)}
+        expected = model.eval()(x)
+        for training in (True, False):
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                found = model.train(training)(x)
+        for value, exact in zip(found, expected, strict=True):
+            torch.testing.assert_close(value.float(), exact, atol=0.05, rtol=0.05)
+
+
+def test_weights_begin_as_the_authors() -> None:
+    """Linear layers at 0.02; attention (Xavier) and convolution (uniform to 1 / sqrt(H)) as PyTorch has them."""
+    torch.manual_seed(0)
+    model = USDRL(ModelOptions(("a", "b"), width=64))
+    layer = model.encoder.temporal.layers[0]
+    assert layer.dsa.mlp[0].weight.std().item() == pytest.approx(0.02, rel=0.1)
+    assert layer.attention.out_proj.weight.std().item() == pytest.approx(0.02, rel=0.1)
+    assert layer.attention.in_proj.weight.abs().max().item() == pytest.approx((6 / (4 * 64)) ** 0.5, rel=0.01)
+    assert layer.ca.convolution.weight.abs().max().item() == pytest.approx(1 / 8, rel=0.01)
+    assert model.encoder.spatial.position.std().item() == pytest.approx(0.02, rel=0.1)
+    for name, parameter in model.named_parameters():
+        if name.endswith("bias") and "convolution" not in name:
+            assert (parameter == 0).all(), name
 
 
 def test_options_survive_a_checkpoint() -> None:
-    options = ModelOptions(("wave", "sit"), modalities=("joint",), width=32, heads=2)
+    options = ModelOptions(("wave", "sit"), modalities=("joint",), width=32, heads=2, joints=17, attention="causal")
     assert ModelOptions.from_dict(options.as_dict()) == options
-    with pytest.raises(ValueError, match="width 30 is not a multiple of heads 4"):
-        USDRL(ModelOptions(("wave",), width=30, heads=4))
+    old = {"actions": ["a"], "modalities": ["joint"], "width": 192, "heads": 1, "layers": 2, "drop_path": 0.1}
+    assert ModelOptions.from_dict(old) == ModelOptions(("a",), ("joint",), width=192)
+    with pytest.raises(ValueError, match="unknown options of a model: kernel"):
+        ModelOptions.from_dict({"kernel": 3})
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ({"width": 30, "heads": 4}, "width 30 is not a multiple of heads 4"),
+        ({"width": 15}, "width 15 .* is odd"),
+        ({"width": 0}, "width 0 is no whole number from 1"),
+        ({"layers": 1.5}, "layers 1.5 is no whole number"),
+        ({"people": 0}, "people 0 is no whole number"),
+        ({"joints": 18}, "joints 18 is not known; known are 25, 17"),
+        ({"architecture": "gcn"}, "architecture 'gcn' is not known; known are dste, sttr"),
+        ({"attention": "sparse"}, "attention 'sparse' is not known; known are full, causal"),
+        ({"modalities": ()}, "modalities .*: give one or more distinct of joint, bone, motion"),
+        ({"modalities": ("bone", "bone")}, "modalities .*distinct"),
+        ({"modalities": ("angle",)}, "unknown modality 'angle'"),
+        ({"actions": ("a", "a")}, "actions are not distinct: a, a"),
+        ({"alpha": 1.1}, "alpha 1.1 is not in 0..1"),
+        ({"drop_path": 1.0}, "drop_path 1.0 is not"),
+    ],
+)
+def test_options_that_cannot_be_are_named(options: dict[str, object], fault: str) -> None:
+    with pytest.raises(ValueError, match=fault):
+        ModelOptions(**options)

@@ -339,14 +339,14 @@ def test_gestures_are_where_people_move(recordings: Callable[[str], list[Recordi
     """People move more within MSRC-12's segments than between them."""
     inside, outside = [], []
     for recording in recordings("msrc12"):
-        assert 6 <= len(recording.segments) <= 30
+        assert 8 <= len(recording.segments) <= 31
         joints = recording.joints["person_1"]
         speed = np.linalg.norm(np.diff(joints, axis=0), axis=-1).mean(1) / np.diff(recording.stamps)
         times = recording.stamps[1:]
         acted = np.any([(segment.start <= times) & (times < segment.end) for segment in recording.segments], 0)
         inside.append(np.nanmean(speed[acted]))
         outside.append(np.nanmean(speed[~acted]))
-    assert np.mean(inside) > 1.2 * np.mean(outside)
+    assert np.mean(inside) > 1.1 * np.mean(outside)
 
 
 def test_a_session_of_kinder_gator_is_on_one_clock(recordings: Callable[[str], list[Recording]]) -> None:

@@ -12,7 +12,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("lightning", reason="lightning is not installed")
 
-from moving_arms import ACTIONS, write_archive  # noqa: E402
+from moving_arms import ACTIONS, write_archive, write_checkpoint  # noqa: E402
 
 from training.augmentations import NO_VARIATION, centre_crop  # noqa: E402
 from training.checkpoints import load_checkpoint  # noqa: E402
@@ -21,14 +21,13 @@ from training.data.archive import Archive, ArchiveWriter  # noqa: E402
 from training.data.clips import ClipDataset  # noqa: E402
 from training.data.errors import DatasetError  # noqa: E402
 from training.model.options import ModelOptions  # noqa: E402
-from training.model.usdrl import USDRL  # noqa: E402
 from training.runs import Record  # noqa: E402
 from training.tasks.encoders import make_model  # noqa: E402
 from training.tasks.features import embed, embed_views  # noqa: E402
 from training.tasks.fine_tuning import FineTuningModule  # noqa: E402
 from training.tasks.linear import LinearOptions, fit_linear, is_measured  # noqa: E402
 from training.tasks.parts import clip_names, draw_share, smaller_tests, take_parts  # noqa: E402
-from training.tasks.recognize import RecognizeConfig, main, recognize, save_checkpoint  # noqa: E402
+from training.tasks.recognize import RecognizeConfig, main, recognize  # noqa: E402
 from training.tasks.scores import Scores, measures  # noqa: E402
 
 QUIET = {"enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu", "devices": 1}
@@ -43,20 +42,12 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def config(archives: Path, **keys: Any) -> RecognizeConfig:
-    return RecognizeConfig(**{"name": "r", "data": "arms", "archives": str(archives), "width": 16} | keys)
+    given: dict[str, Any] = {"name": "r", "data": "arms", "archives": str(archives), "width": 16}
+    return RecognizeConfig(**given | keys)
 
 
 def run_options(output: Path, resume: bool = False) -> RunOptions:
     return RunOptions(output, resume, QUIET)
-
-
-def write_checkpoint(directory: Path, **options: Any) -> str:
-    """A random encoder's checkpoint."""
-    directory.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(7)
-    model = USDRL(ModelOptions(**{"width": 16, "people": 1, "modalities": ("joint",)} | options))
-    save_checkpoint(model, {}, RunOptions(directory))
-    return str(directory / "last.ckpt")
 
 
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.25, 0.5, 1.0])
@@ -86,7 +77,11 @@ def test_parts_are_of_the_people_of_the_split(archives: Path) -> None:
     parts = take_parts(archive, "", ("p2",), 0.5, seed=3)
     people = [sorted(set(archive.persons[clips.recording])) for clips in (parts.train, parts.validation, parts.test)]
     assert people == [["p1"], ["p2"], ["p3", "p4"]]
-    assert [np.bincount(c.label).tolist() for c in (parts.train, parts.validation, parts.test)] == [[2] * 3, [4] * 3, [8] * 3]
+    assert [np.bincount(c.label).tolist() for c in (parts.train, parts.validation, parts.test)] == [
+        [2] * 3,
+        [4] * 3,
+        [8] * 3,
+    ]
     assert clip_names(archive, parts.test)[0] == f"p3_{ACTIONS[0]}_0@0"
     mask = smaller_tests(archive, parts.test, ("smaller",))["smaller"]
     assert set(archive.persons[parts.test.recording[mask]]) == {"p4"}
@@ -114,7 +109,8 @@ def test_a_further_split_that_tests_on_other_clips_is_refused(archives: Path) ->
         smaller_tests(archive, smaller, ("cross_subject",))
 
 
-def separable(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+def separable(count: int, seed: int) -> tuple[Any, Any]:
+    """Features (C, 6) around three centres, and their labels (C,)."""
     random = torch.Generator().manual_seed(seed)
     labels = torch.randint(3, (count,), generator=random)
     return 4.0 * torch.eye(3, 6)[labels] + torch.randn(count, 6, generator=random), labels
@@ -150,7 +146,9 @@ def test_standardised_training_is_training_on_standardised_features() -> None:
     options = LinearOptions(epochs=5, batch_size=32)
     plain = (features - features.mean(0)) / features.std(0)
     weight, bias, _ = fit_linear(plain[None], labels, 3, options)
-    folded_weight, folded_bias, _ = fit_linear(features[None], labels, 3, dataclasses.replace(options, standardize=True))
+    folded_weight, folded_bias, _ = fit_linear(
+        features[None], labels, 3, dataclasses.replace(options, standardize=True)
+    )
     torch.testing.assert_close(features @ folded_weight.T + folded_bias, plain @ weight.T + bias, rtol=1e-4, atol=1e-4)
 
 
@@ -227,11 +225,12 @@ def test_the_same_seed_gives_the_same_linear_run(archives: Path, tmp_path: Path)
     keys = {"epochs": 3, "crops": 2, "observed": (0.3, 1.0)}
     found = [recognize(config(archives, **keys), run_options(tmp_path / name)).metrics for name in ("a", "b")]
     assert found[0] == found[1]
-    assert np.array_equal(*(Scores.load(tmp_path / name).probabilities for name in ("a", "b")))
+    scores = [Scores.load(tmp_path / name).probabilities for name in ("a", "b")]
+    assert np.array_equal(scores[0], scores[1])
 
 
 def fine_tuned(archives: Path, **keys: Any) -> RecognizeConfig:
-    given = {"mode": "fine_tuned", "epochs": 6, "batch_size": 8, "learning_rate": 0.003, "validation_people": ("p2",)}
+    given = {"mode": "fine_tuned", "epochs": 4, "batch_size": 8, "learning_rate": 0.003, "validation_people": ("p2",)}
     return config(archives, **given | keys)
 
 
@@ -243,7 +242,7 @@ def test_an_interrupted_run_resumes_to_the_same_weights(
     step = FineTuningModule.training_step
 
     def interrupted(self: FineTuningModule, batch: Any, index: int) -> Any:
-        if self.trainer.current_epoch == 3:
+        if self.trainer.current_epoch == 2:
             raise ConnectionError("the power went out")
         return step(self, batch, index)
 
@@ -255,11 +254,11 @@ def test_an_interrupted_run_resumes_to_the_same_weights(
     weights = [load_checkpoint(tmp_path / name / "last.ckpt")[0].state_dict() for name in ("whole", "resumed")]
     assert all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())
     assert resumed.metrics == whole.metrics
-    assert [epoch for epoch, _ in whole.metrics["val_curve"]] == [1, 2, 3, 4, 5, 6]
+    assert [epoch for epoch, _ in whole.metrics["val_curve"]] == [1, 2, 3, 4]
 
 
 def test_training_from_scratch_learns_the_arms(archives: Path, tmp_path: Path) -> None:
-    chosen = fine_tuned(archives, epochs=15, validation_people=(), drop_path=0.0)
+    chosen = fine_tuned(archives, epochs=8, learning_rate=0.01, validation_people=(), drop_path=0.0)
     metrics = recognize(chosen, run_options(tmp_path)).metrics
     assert (metrics["n_train"], metrics["n_test"]) == (24, 24)
     assert "val_top1" not in metrics
@@ -270,7 +269,8 @@ def test_the_encoder_may_learn_more_slowly_and_only_matrices_decay(archives: Pat
     chosen = fine_tuned(archives, encoder_rate=0.1, learning_rate=0.01, weight_decay=0.2, drops=(2,))
     options = ModelOptions(actions=ACTIONS, width=16, people=1, modalities=("joint",))
     module = FineTuningModule(options.as_dict(), dataclasses.asdict(chosen))
-    (optimizer,), _ = module.configure_optimizers()
+    configured: Any = module.configure_optimizers()
+    optimizer = configured[0][0]
     of = {id(p): group for group in optimizer.param_groups for p in group["params"]}
     trained = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
     assert sum(len(group["params"]) for group in optimizer.param_groups) == len(of) == len(trained)

@@ -27,7 +27,7 @@ def recording(name: str, person: str, seed: int) -> Recording:
     while start + 3.0 < DURATION_S - 1.0:
         during = (start <= stamps) & (stamps < start + 3.0)
         moved, by = (([9, 10, 11], [0.0, 0.6, 0.0]), ([17, 18, 19], [0.0, 0.0, -0.6]))[number % 2]
-        joints[np.ix_(during, moved)] += by
+        joints[during[:, None] & np.isin(np.arange(25), moved)] += by
         segments.append(Segment(start, start + 3.0, ACTIONS[number % 2]))
         start, number = start + 3.0 + rng.uniform(2.0, 4.0), number + 1
     return Recording(name, "ntu_25", stamps, {"person_1": joints}, tuple(segments), person=person)

@@ -85,23 +85,27 @@ class ClipDataset(Dataset[ClipBatch]):
         length = self._length[chosen]
         first = np.concatenate([[0], np.cumsum(length)[:-1]])
         joints = np.full((int(length.sum()), self._people, self.joints, 3), np.nan, np.float32)
-        rotation = np.empty((len(chosen), 3, 3), np.float32)
-        for row, (clip, start) in enumerate(zip(chosen, first, strict=True)):
-            archive = self._archives[self._source[clip]]
-            frames = archive.joints[self._first[clip] : self._first[clip] + length[row], : self._people]
-            joints[start : start + length[row], : frames.shape[1]] = frames
-            if archive.dimensions == 3:
-                rotation[row] = upright_rotation(frames[:, 0])
-            else:
-                rotation[row] = np.eye(3)
+        for clip, start, count in zip(chosen, first, length, strict=True):
+            frames = self._archives[self._source[clip]].joints[self._first[clip] : self._first[clip] + count]
+            joints[start : start + count, : frames.shape[1]] = frames[:, : self._people]
         return ClipBatch(
             joints=torch.from_numpy(joints),
             first=torch.from_numpy(first),
             length=torch.from_numpy(length),
-            rotation=torch.from_numpy(rotation),
+            rotation=torch.from_numpy(self._rotations(joints[:, 0], first, length)),
             label=torch.from_numpy(self.labels[chosen]),
             index=torch.from_numpy(chosen),
         )
+
+
+    def _rotations(self, main: np.ndarray, first: np.ndarray, length: np.ndarray) -> np.ndarray:
+        """What turns each clip upright by its first frame: (N, 3, 3) float32, from main persons' joints (F, V, 3)."""
+        if self._archives[0].dimensions != 3:
+            return np.tile(np.eye(3, dtype=np.float32), (len(first), 1, 1))
+        rotation = upright_rotation(main[first][:, None])
+        for row in np.flatnonzero(~np.isfinite(main[first]).all((1, 2))):  # then later frames may decide
+            rotation[row] = upright_rotation(main[first[row] : first[row] + length[row]])
+        return rotation.astype(np.float32)
 
 
 class ShuffledBatches(BatchSampler):

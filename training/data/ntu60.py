@@ -8,9 +8,10 @@ from training.data import ntu_rgbd
 from training.data.errors import DatasetError
 from training.data.ntu_rgbd import LAYOUT, Source, read
 
-__all__ = ["ACTIONS", "LAYOUT", "NAME", "PROTOCOLS", "TITLE", "find", "read"]
+__all__ = ["ACTIONS", "LAYOUT", "NAME", "PEOPLE", "PROTOCOLS", "TITLE", "find", "read"]
 
 NAME, TITLE = "ntu60", "NTU RGB+D 60"
+PEOPLE = 2
 ACTIONS = ntu_rgbd.ACTIONS[: ntu_rgbd.ACTIONS_60]
 PROTOCOLS = {split: ntu_rgbd.PROTOCOLS[f"ntu60_{split}"] for split in ("cross_subject", "cross_view")}
 

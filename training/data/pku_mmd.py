@@ -28,6 +28,7 @@ from training.data.files import at_rate, read_table, read_text, unseen_as_nan
 from usdrl_ros.recording import Recording, Segment
 
 NAME, TITLE, LAYOUT = "pku_mmd", "PKU-MMD", "ntu_25"
+PEOPLE = 2
 ACTIONS = (
     "bow", "brush_hair", "brush_teeth", "check_watch", "cheer_up", "clap", "cross_hands_stop", "drink_water", "drop",
     "eat_meal", "fall", "give_object", "wave", "shake_hands", "hop", "hug", "jump_up", "kick_person", "kick_something",

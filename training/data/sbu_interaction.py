@@ -19,6 +19,7 @@ from training.data.files import at_rate, find_files, numbered_action, parse_tabl
 from usdrl_ros.recording import Recording
 
 NAME, TITLE, LAYOUT = "sbu_interaction", "SBU Kinect Interaction", "openni_15"
+PEOPLE = 2
 ACTIONS = ("approach", "depart", "kick", "push", "shake_hands", "hug", "exchange_object", "punch")
 FRAMES_PER_SECOND = 15.0
 FOLDS = (

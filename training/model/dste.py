@@ -74,6 +74,8 @@ class DenseShiftAttention(nn.Module):
     Every `gap`-th token of the mixed ones stays as it was: an anchor for the shifted ones.
     """
 
+    shifted: Tensor
+
     def __init__(self, width: int, tokens: int, gap: int, drop_path: float, causal: bool) -> None:
         super().__init__()
         self.mix1, self.mix2 = nn.Linear(tokens, tokens), nn.Linear(tokens, tokens)
@@ -88,8 +90,8 @@ class DenseShiftAttention(nn.Module):
         (first, hidden1), (second, hidden2) = self._half(self._mix(x), attend), self._half(x, attend)
         # The MLP's second layer is linear: once, on the mean of the two, gives what twice would.
         scale1, scale2 = 0.5 * self.drop_path.scale(x), 0.5 * self.drop_path.scale(x)
-        last = self.mlp[2]
-        branches = functional.linear(hidden1 * scale1 + hidden2 * scale2, last.weight) + (scale1 + scale2) * last.bias
+        weight, bias = self.mlp[2].parameters()
+        branches = functional.linear(hidden1 * scale1 + hidden2 * scale2, weight) + (scale1 + scale2) * bias
         return torch.lerp(first, second, 0.5) + branches
 
     def _mix(self, x: Tensor) -> Tensor:

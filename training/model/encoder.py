@@ -46,10 +46,10 @@ class Attention(nn.Module):
         """
         if self.heads > 1:
             return self._several_heads
-        (w_q, w_k, w_v), (b_q, _, b_v) = self.in_proj.weight.chunk(3), self.in_proj.bias.chunk(3)
-        scale = w_q.shape[0] ** -0.5
-        query_weight, query_bias = scale * (w_k.T @ w_q), scale * (b_q @ w_k)
-        value_weight, value_bias = self.out_proj.weight @ w_v, self.out_proj(b_v)
+        weight, bias = self.in_proj.weight.unflatten(0, (3, -1)), self.in_proj.bias.unflatten(0, (3, -1))
+        scale = weight.shape[1] ** -0.5
+        query_weight, query_bias = scale * (weight[1].T @ weight[0]), scale * (bias[0] @ weight[1])
+        value_weight, value_bias = self.out_proj.weight @ weight[2], self.out_proj(bias[2])
 
         def attend(x: Tensor) -> Tensor:
             scores = torch.bmm(functional.linear(x, query_weight, query_bias), x.transpose(1, 2))
@@ -160,7 +160,7 @@ def _mean(embeddings: list[Tensor]) -> Tensor:
 
 
 def _initialise(module: nn.Module) -> None:
-    """Random weights as in the authors' code, whose attention and convolution are no `nn.Linear` and so keep their own."""
+    """Random weights as in the authors' code, where attention and convolution are no `nn.Linear` and keep their own."""
     if type(module) is nn.Linear:
         nn.init.trunc_normal_(module.weight, std=0.02)
         nn.init.zeros_(module.bias)

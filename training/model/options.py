@@ -82,7 +82,8 @@ class ModelOptions:
         """
         if unknown := set(values) - {field.name for field in fields(cls)}:
             raise ValueError(f"unknown options of a model: {', '.join(sorted(unknown))}")
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+        plain: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+        return cls(**plain)
 
 
 def encoder(options: ModelOptions) -> Encoder:

@@ -26,6 +26,8 @@ class USDRL(nn.Module):
     Recognition: the instance feature (maximum over tokens of y_t and of y_s), then one linear layer.
     """
 
+    pooling: Tensor
+
     def __init__(self, options: ModelOptions) -> None:
         super().__init__()
         self.options = options

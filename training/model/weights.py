@@ -76,9 +76,7 @@ def options_of_encoder(state: Mapping[str, Tensor], modality: str = "joint", hea
     _, tokens, width = state["spatial.position"].shape
     joints = next((count for count in PARENTS if tokens % count == 0), None)
     if joints is None:
-        raise ValueError(
-            f"{tokens} spatial tokens are not {' or '.join(map(str, PARENTS))} joints of one or two people"
-        )
+        raise ValueError(f"{tokens} spatial tokens are not {' or '.join(map(str, PARENTS))} joints a person")
     layers = [int(match[1]) for key in state if (match := re.match(r"temporal\.layers\.(\d+)\.", key))]
     return ModelOptions(
         modalities=(modality,),

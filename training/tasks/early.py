@@ -20,7 +20,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from training.checkpoints import load_checkpoint
+from training.checkpoints import read_checkpoint
 from training.configuration import ConfigError, RunOptions, option, parse
 from training.data.archive import Archive
 from training.model.usdrl import USDRL
@@ -68,16 +68,17 @@ def early(config: EarlyConfig, run: RunOptions) -> Record:
     for share in config.shares:
         each = [score(model, archive, clips, device, observed=share, **view).probabilities for model, view in models]
         found.append(measures(np.mean(each, 0).argmax(-1), clips.label, archive.actions))
+    top1 = [each["top1"] for each in found]
     metrics = {
         "observed": list(config.shares),
-        "top1": [each["top1"] for each in found],
+        "top1": top1,
         "macro_f1": [each["macro_f1"] for each in found],
-        "mean_top1": float(np.mean([each["top1"] for each in found])),
+        "mean_top1": float(np.mean(top1)),
         "n_test": len(clips),
     }
     record = Record.of("early", config.name, config, metrics, started)
     record.save(run.output)
-    save_curve(config.shares, metrics["top1"], run.output / CURVE)
+    save_curve(config.shares, top1, run.output / CURVE)
     return record
 
 
@@ -94,11 +95,12 @@ def save_curve(shares: Sequence[float], accuracy: Sequence[float], picture: Path
 
 def _recognizer(checkpoint: str, config: EarlyConfig, archive: Archive) -> tuple[USDRL, dict[str, Any]]:
     """A recognition model, and how it is shown a clip."""
-    model, training = load_checkpoint(Path(checkpoint))
-    if model.options.actions != archive.actions:
-        found = f"recognises {len(model.options.actions)} others" if model.options.actions else "has no trained head"
+    content = read_checkpoint(Path(checkpoint))
+    model, training = content.network(), content.training
+    if "recognition" not in content.trained_heads or model.options.actions != archive.actions:
+        held = "is for other actions" if "recognition" in content.trained_heads else "has no trained recognition head"
         raise ConfigError(
-            f"{checkpoint} {found}, {archive.directory} has {len(archive.actions)} actions: train one on it with "
+            f"{checkpoint} {held}; {archive.directory} has {len(archive.actions)} actions: train one on it with "
             "training.tasks.recognize"
         )
     if model.options.joints != archive.joints.shape[2]:

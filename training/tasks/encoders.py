@@ -43,7 +43,8 @@ def make_model(config: EncoderConfig, checkpoint: str, archive: Archive, drop_pa
     """The network with an encoder of a checkpoint ("": random weights, drawn with the seed) and heads for the archive.
 
     A checkpoint of one person is used on an archive of two only where `people: 1` says that the main person is enough;
-    one of two people takes an archive of one, whose second person is unseen.
+    one of two people takes an archive of one, whose second person is unseen. A checkpoint of the authors does not say
+    its modality and heads: `modalities` and `heads` do, joint and 1 where they are not given.
 
     Raises:
         ConfigError: The checkpoint does not fit the archive or the configuration.
@@ -64,7 +65,8 @@ def make_model(config: EncoderConfig, checkpoint: str, archive: Archive, drop_pa
             drop_path=drop_path,
         )
         return USDRL(options).eval()
-    found = load_checkpoint(Path(checkpoint))[0]
+    modality = (config.modalities or MODALITIES)[0]
+    found = load_checkpoint(Path(checkpoint), modality=modality, heads=config.heads or 1)[0]
     check_fit(found.options, config, checkpoint, archive)
     options = replace(
         found.options,

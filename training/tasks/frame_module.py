@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
 import lightning
 import torch
+from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn import functional
@@ -79,14 +81,32 @@ class FramewiseModule(lightning.LightningModule):
         # Not of the epochs that this call runs: a run that is stopped and resumed has one schedule.
         self.trainer.fit_loop.setup_data()
         steps_an_epoch = -(-int(self.trainer.num_training_batches) // self.trainer.accumulate_grad_batches)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer,
-            [group["lr"] for group in groups],
-            total_steps=options["epochs"] * steps_an_epoch,
-            pct_start=max(options["warmup"], 1e-6),
-            cycle_momentum=False,
-        )
+        steps, rising = options["epochs"] * steps_an_epoch, options["warmup"]
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_share(step / steps, rising))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def rate_share(done: float, rising: float) -> float:
+    """The learning rate as a share of its largest, after a share of all steps: a linear rise, then half a cosine.
+
+    Not `OneCycleLR`, which divides by zero where the rise is one step long.
+    """
+    if done < rising:
+        return max(done / rising, 0.04)
+    return 0.5 * (1.0 + math.cos(math.pi * min((done - rising) / max(1.0 - rising, 1e-9), 1.0)))
+
+
+def moving_average(decay: float) -> WeightAveraging:
+    """Keeps the exponential moving average of the weights, with a decay a step.
+
+    The decay is lower at first, (1 + n) / (10 + n) after n steps, so that a short run is not held at its first weights.
+    """
+
+    def average(kept: Tensor, new: Tensor, steps: Tensor | int) -> Tensor:
+        steps = torch.as_tensor(steps, dtype=torch.float32, device=kept.device)
+        return torch.lerp(kept, new, 1.0 - ((1.0 + steps) / (10.0 + steps)).clamp(max=decay))
+
+    return WeightAveraging(avg_fn=average)
 
 
 def frame_logits(model: USDRL, skeletons: Tensor) -> Tensor:

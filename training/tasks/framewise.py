@@ -16,7 +16,6 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.utilities import rank_zero_only
 from rich.progress import track
 from torch.utils.data import DataLoader
@@ -31,7 +30,7 @@ from training.model.usdrl import USDRL
 from training.runs import Record, make_trainer, train
 from training.tasks.encoders import EncoderConfig, make_model, open_archive
 from training.tasks.features import device_of
-from training.tasks.frame_module import FramewiseModule, frame_logits, plain_windows
+from training.tasks.frame_module import FramewiseModule, frame_logits, moving_average, plain_windows
 from training.tasks.frame_scores import FrameScores, average_scores, save_scores
 from usdrl_ros.evaluation.metrics import Interval
 
@@ -181,7 +180,7 @@ def _train(config: FramewiseConfig, run: RunOptions) -> tuple[dict[str, list[Fra
     trainer = make_trainer(
         run,
         config.epochs,
-        callbacks=[EMAWeightAveraging(decay=config.averaging)] if config.averaging else [],
+        callbacks=[moving_average(config.averaging)] if config.averaging else [],
         gradient_clip_val=1.0,
         reload_dataloaders_every_n_epochs=1,
         check_val_every_n_epoch=max(config.epochs // 20, 1),

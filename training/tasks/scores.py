@@ -36,14 +36,14 @@ class Scores:
     def save(self, directory: Path) -> None:
         """Write `scores.npz`."""
         directory.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(
-            directory / SCORES,
-            probabilities=self.probabilities.astype(np.float32),
-            labels=self.labels,
-            names=self.names,
-            actions=np.array(self.actions, str),
-            **{f"{SMALLER}{name}": mask for name, mask in self.smaller.items()},
-        )
+        arrays: dict[str, Any] = {
+            "probabilities": self.probabilities.astype(np.float32),
+            "labels": self.labels,
+            "names": self.names,
+            "actions": np.array(self.actions, str),
+        }
+        arrays |= {f"{SMALLER}{name}": mask for name, mask in self.smaller.items()}
+        np.savez_compressed(directory / SCORES, **arrays)
 
     @classmethod
     def load(cls, directory: Path) -> Scores:

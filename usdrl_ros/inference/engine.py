@@ -37,7 +37,7 @@ class ModelInfo:
     Args:
         name: The model's name.
         actions: K names, in the order of the outputs; background is not among them.
-        window_s: Seconds that a window of T frames spans; 0 where a model without `detection` takes clips of any length.
+        window_s: Seconds that a window of T frames spans; 0 without `detection`: clips of any length.
         normalization: Name of the normalisation that its input wants.
         training_data: What it was trained on, in words.
         frames, joints, people: T, V, M of its input.
@@ -127,11 +127,7 @@ def check_heads(outputs: Collection[str], metadata: Mapping[str, str], path: Pat
     """
     if "usdrl.format" not in metadata or "detection" in outputs:
         return
-    what = (
-        "recognises trimmed clips (head 'recognition' only)"
-        if "recognition" in outputs
-        else "is an encoder without heads"
-    )
+    what = "recognises trimmed clips only" if "recognition" in outputs else "is an encoder without heads"
     raise ModelError(
         f"model {path} {what}, and events need the head 'detection': train it with `python -m training.tasks.detect` "
         "from the same checkpoint and export that"

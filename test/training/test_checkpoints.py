@@ -1,0 +1,231 @@
+"""Reading checkpoints: ours, older ones and the authors', and refusing what is none of them or of another encoder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+
+from training.checkpoints import load_checkpoint, load_encoder, read_checkpoint  # noqa: E402
+from training.model.options import ModelOptions, encoder  # noqa: E402
+from training.model.usdrl import USDRL  # noqa: E402
+from training.projectors import Projectors  # noqa: E402
+
+OPTIONS = ModelOptions(("wave", "sit"), width=8, layers=1, frames=16, joints=17, people=1)
+TRAINING = {"name": "tiny", "window_s": 4.0}
+AUTHORS = {"attention.in_proj.": "attn.in_proj_", "attention.": "attn.", "mix": "wt", "convolution.": "conv1."}
+
+
+def save(path: Path, model: USDRL, training: dict[str, Any] = TRAINING, **more: Any) -> Path:
+    """As Lightning does."""
+    state = {f"model.{key}": value for key, value in model.state_dict().items()}
+    state |= {f"projectors.{key}": value for key, value in Projectors(model.options.width).state_dict().items()}
+    hyper_parameters = {"model": model.options.as_dict(), "training": training}
+    torch.save({"state_dict": state, "hyper_parameters": hyper_parameters, **more}, path)
+    return path
+
+
+def save_as_authors(path: Path, options: ModelOptions) -> Path:
+    """The released format: names of the authors, "module." before them, attention twice."""
+    state = {}
+    for key, value in encoder(options).state_dict().items():
+        stream, _, rest = key.partition(".")
+        if stream.endswith("_embedding"):
+            state[f"ske_emb.{stream[0]}_embedding.{rest.partition('.')[2]}"] = value
+        elif rest == "position":
+            state["spe"] = value
+        else:
+            _, layer, part = rest.split(".", 2)
+            blocks = ("CA", "DSA") if part.startswith("attention.") else (part.split(".")[0].upper(),)
+            part = part if part.startswith("attention.") else part.partition(".")[2]
+            for ours, theirs in AUTHORS.items():
+                part = part.replace(ours, theirs)
+            part = part.replace("mlp.0.", "mlp.fc1.").replace("mlp.2.", "mlp.fc2.")
+            for block in blocks:
+                state[f"{stream[0]}_tr{int(layer) or ''}.{block}.{part}"] = value
+    state = {f"module.backbone.{key}": v[..., None] if "conv1.weight" in key else v for key, v in state.items()}
+    torch.save({"epoch": 450, "state_dict": state, "optimizer": {"lr": 1e-3}}, path)
+    return path
+
+
+def test_ours_come_back_as_they_were(tmp_path: Path) -> None:
+    model = USDRL(OPTIONS)
+    path = save(tmp_path / "last.ckpt", model, optimizer_states=[{"lr": 0.1}])
+    found, training = load_checkpoint(path)
+    assert found.options == OPTIONS
+    assert training == TRAINING
+    assert not found.training
+    for key, value in model.state_dict().items():
+        assert torch.equal(found.state_dict()[key], value), key
+    projectors = Projectors(8)
+    projectors.load_state_dict(read_checkpoint(path).projectors)
+
+
+def test_older_ones_load(tmp_path: Path) -> None:
+    """Before architecture, sizes and causal attention were options."""
+    model = USDRL(ModelOptions(("wave",), width=8))
+    path = save(tmp_path / "last.ckpt", model)
+    content = torch.load(path, weights_only=True)
+    known = ("actions", "modalities", "width", "heads", "layers", "drop_path")
+    content["hyper_parameters"]["model"] = {key: content["hyper_parameters"]["model"][key] for key in known}
+    torch.save(content, path)
+    assert load_checkpoint(path)[0].options == model.options
+
+
+def test_which_heads_were_trained(tmp_path: Path) -> None:
+    model = USDRL(OPTIONS)
+    path = tmp_path / "last.ckpt"
+    assert read_checkpoint(save(path, model)).trained_heads == ()
+    torch.nn.functional.cross_entropy(
+        model(torch.randn(2, 3, 16, 17, 1))[0].flatten(0, 1), torch.ones(32).long()
+    ).backward()
+    torch.optim.AdamW(model.parameters()).step()
+    assert read_checkpoint(save(path, model)).trained_heads == ("detection",)
+    with torch.no_grad():
+        model.recognition.bias[0] = 1e-3
+    assert read_checkpoint(save(path, model)).trained_heads == ("detection", "recognition")
+    with torch.no_grad():
+        model.detection.bias.zero_()
+    assert read_checkpoint(save(path, model)).trained_heads == ("recognition",)
+    bare = USDRL(replace(OPTIONS, actions=()))
+    assert read_checkpoint(save(path, bare)).trained_heads == ()
+
+
+def test_the_authors_load_as_an_encoder_without_heads(tmp_path: Path) -> None:
+    options = replace(OPTIONS, actions=(), modalities=("bone",), layers=2, heads=2)
+    torch.manual_seed(1)
+    path = save_as_authors(tmp_path / "epoch450.pth.tar", options)
+    torch.manual_seed(1)
+    expected = encoder(options).eval()
+    found = read_checkpoint(path, modality="bone", heads=2)
+    assert found.options == options
+    assert found.trained_heads == ()
+    assert found.training["name"] == "epoch450"
+    x = {"bone": torch.randn(2, 3, 16, 17, 1)}
+    for value, exact in zip(found.network().encoder(x), expected(x), strict=True):
+        assert torch.equal(value, exact)
+    state = load_encoder(path, options)
+    assert set(state) == set(expected.state_dict())
+    assert all(torch.equal(value, expected.state_dict()[key]) for key, value in state.items())
+
+
+def test_an_encoder_begins_another_task(tmp_path: Path) -> None:
+    """Other actions, fewer modalities, causal attention, another drop path: the weights fit."""
+    model = USDRL(OPTIONS)
+    path = save(tmp_path / "last.ckpt", model)
+    assert load_encoder(path).keys() == model.encoder.state_dict().keys()
+    other = replace(OPTIONS, actions=("a", "b", "c"), modalities=("motion",), attention="causal", drop_path=0.0)
+    begun = encoder(other)
+    begun.load_state_dict(load_encoder(path, other))
+    assert torch.equal(begun.spatial.position, model.encoder.spatial.position)
+    weights = [part.temporal_embedding["motion"][0].weight for part in (begun, model.encoder)]
+    assert torch.equal(*weights)
+
+
+@pytest.mark.parametrize(
+    ("other", "fault"),
+    [
+        ({"width": 16}, "holds an encoder with width 8; wanted is width 16: take another checkpoint, or set these"),
+        ({"people": 2, "joints": 25}, "holds an encoder with joints 17, people 1; wanted is joints 25, people 2"),
+        ({"architecture": "sttr"}, "architecture dste; wanted is architecture sttr"),
+        ({"heads": 2}, "heads 1; wanted is heads 2"),
+        ({"layers": 2}, "layers 1; wanted is layers 2"),
+        ({"frames": 64}, "frames 16; wanted is frames 64"),
+    ],
+)
+def test_another_encoder_is_told(tmp_path: Path, other: dict[str, Any], fault: str) -> None:
+    path = save(tmp_path / "last.ckpt", USDRL(OPTIONS))
+    with pytest.raises(ValueError, match=f"last.ckpt {fault}" if fault.startswith("holds") else f"last.ckpt.*{fault}"):
+        load_encoder(path, replace(OPTIONS, **other))
+
+
+def test_a_missing_modality_is_told(tmp_path: Path) -> None:
+    path = save(tmp_path / "last.ckpt", USDRL(replace(OPTIONS, modalities=("joint", "bone"))))
+    with pytest.raises(
+        ValueError, match=r"last\.ckpt holds an encoder of joint, bone; wanted is .*, and motion is missing"
+    ):
+        load_encoder(path, OPTIONS)
+
+
+class Payload:
+    """Pickles as a call that leaves a file behind."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
+        return os.system, (f"touch '{self.path}'",)
+
+
+@pytest.mark.parametrize("where", ["beside", "in the hyper-parameters", "alone"])
+def test_a_pickle_with_a_payload_is_refused_and_does_not_run(tmp_path: Path, where: str) -> None:
+    payload = Payload(tmp_path / "ran")
+    path = tmp_path / "evil.ckpt"
+    if where == "beside":
+        save(path, USDRL(OPTIONS), callbacks=payload)
+    elif where == "alone":
+        torch.save(payload, path)
+    else:
+        save(path, USDRL(OPTIONS), TRAINING | {"people": payload})
+    for load in (load_checkpoint, load_encoder):
+        with pytest.raises(ValueError, match=r"evil.ckpt: its pickle wants to call \w+.system; .*could run any code"):
+            load(path)
+    assert not (tmp_path / "ran").exists()
+    torch.load(path, weights_only=False)  # the payload works where it is let
+    assert (tmp_path / "ran").exists()
+
+
+NO_WEIGHTS = {"hyper_parameters": {"model": {"actions": ["a"], "width": 16}, "training": {}}, "state_dict": {}}
+UNKNOWN_KEY = {"hyper_parameters": {"model": {"kernel": 3}, "training": {}}, "state_dict": {"model.encoder.x": 1}}
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (None, "cannot load the checkpoint .*last.ckpt: .*No such file"),
+        (b"text", "cannot load the checkpoint .*last.ckpt"),
+        (b"", "cannot load the checkpoint .*last.ckpt"),
+        ([1], "last.ckpt is no checkpoint: it holds a list, expected a dictionary"),
+        (
+            {"state_dict": {}},
+            "last.ckpt is no checkpoint of this package or .*: no encoder of USDRL among the 0 entries",
+        ),
+        ({"state_dict": 3}, "last.ckpt is no checkpoint of this package"),
+        ({"hyper_parameters": {}, "state_dict": {}}, "last.ckpt is no checkpoint of this package .*: model"),
+        (NO_WEIGHTS, "last.ckpt is no checkpoint of this package .*: no weights under 'model.encoder.'"),
+        (UNKNOWN_KEY, "last.ckpt is no checkpoint of this package .*: unknown options of a model: kernel"),
+    ],
+)
+def test_what_is_no_checkpoint_is_told(tmp_path: Path, content: object, fault: str) -> None:
+    path = tmp_path / "last.ckpt"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        torch.save(content, path)
+    for load in (load_checkpoint, load_encoder):
+        with pytest.raises(ValueError, match=fault):
+            load(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"model.encoder.spatial.position": torch.zeros(1, 17, 4)}, "size mismatch for encoder.spatial.position"),
+        ({"model.encoder.spatial.position": None}, "'encoder.spatial.position' is missing"),
+        ({"model.encoder.extra": torch.zeros(1)}, "'encoder.extra' is unknown"),
+    ],
+)
+def test_weights_that_disagree_with_their_options_are_told(tmp_path: Path, change: dict[str, Any], fault: str) -> None:
+    path = save(tmp_path / "last.ckpt", USDRL(OPTIONS))
+    content = torch.load(path, weights_only=True)
+    content["state_dict"] = {k: v for k, v in (content["state_dict"] | change).items() if v is not None}
+    torch.save(content, path)
+    for load in (load_checkpoint, load_encoder):
+        with pytest.raises(ValueError, match=f"last.ckpt: its weights do not fit its options: .*{fault}"):
+            load(path)
