@@ -35,7 +35,7 @@ from training.data.archive import Archive, ArchiveWriter
 from training.data.clips import ClipDataset, ShuffledBatches, batches
 from training.model.weights import encoder_from_authors, projectors_from_authors
 from training.runs import machine
-from training.tasks.pretrain import PretrainConfig, PretrainModule, plain
+from training.tasks.pretrain import PretrainConfig, PretrainModule
 from usdrl_ros.recording import Recording, Segment
 from usdrl_ros.skeleton.normalize import normalize
 
@@ -67,14 +67,12 @@ class Measurement:
 class Way:
     """One way of pretraining: a network, its optimiser, and steps without end."""
 
-    def __init__(self, network: nn.Module, batch: int, device: torch.device, half: bool) -> None:
+    def __init__(self, network: nn.Module, batch: int, device: torch.device, half: bool, fused: bool = False) -> None:
         self.network, self.batch, self.device, self.half = network.to(device).train(), batch, device, half
         parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        self.optimizer = torch.optim.Adam(parameters, 5e-4, weight_decay=1e-5, fused=self.fused)
+        self.optimizer = torch.optim.Adam(parameters, 5e-4, weight_decay=1e-5, fused=fused)
         self.scaler = torch.amp.GradScaler(device.type, enabled=half)
         self.steps = self._steps()
-
-    fused = False
 
     def losses(self) -> Iterator[Tensor]:
         """The loss of one batch after another, without end."""
@@ -107,12 +105,11 @@ class Ours(Way):
     ) -> None:
         values = {"name": "bench", "data": {}, "width": width, "batch_size": batch, "views": views, "people": PEOPLE}
         config = build(PretrainConfig, values, "bench")
-        self.module = PretrainModule(config.model(25).as_dict(), plain(config))
+        self.module = PretrainModule(config.model(25).as_dict(), asdict(config))
         dataset = ClipDataset([(archive, archive.clips())], PEOPLE)
         self._loader = batches(dataset, ShuffledBatches(len(dataset), batch, seed=0), workers)
         self._generator = torch.Generator(device).manual_seed(0)
-        self.fused = device.type == "cuda"
-        super().__init__(self.module, batch, device, half)
+        super().__init__(self.module, batch, device, half, fused=device.type == "cuda")
 
     def losses(self) -> Iterator[Tensor]:
         for epoch in count():
