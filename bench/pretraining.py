@@ -229,7 +229,7 @@ def made_up(directory: Path, clips: int = 512) -> Archive:
 
 
 def pad(archive: Archive, directory: Path) -> None:
-    """Write the clips of an archive as the authors keep them: one normalised array (N, 3, T, V, M), and lengths (N,)."""
+    """Write clips as the authors keep them: one padded, normalised array (N, 3, T, V, M), and lengths (N,)."""
     clips = archive.clips()
     shape = (len(clips), 3, int(clips.length.max()), 25, PEOPLE)
     joints = np.lib.format.open_memmap(directory / "joints.npy", "w+", np.float32, shape)

@@ -1,9 +1,9 @@
-"""USDRL's pretraining the way its authors run it (arXiv 2412.09220), written anew: what `bench.pretraining` compares with.
+"""USDRL's pretraining the way its authors run it (arXiv 2412.09220), written anew: what ours is compared with.
 
 Samples lie in one array, padded to one length and normalised beforehand, in a memory map. A data set makes the views of
 each sample with NumPy in the loader's processes. The model passes the views one after another; attention is
-`nn.MultiheadAttention`, called for each use; the convolution is a Conv1d; the loss standardises each pair of views anew.
-Parameters have the names of the released checkpoints, so that `training.model.weights` reads them.
+`nn.MultiheadAttention`, called for each use; the convolution is a Conv1d; the loss standardises the views anew for each
+pair. Parameters have the names of the released checkpoints, so that `training.model.weights` reads them.
 """
 
 from __future__ import annotations

@@ -189,9 +189,9 @@ def _lerp(joints: Tensor, first: Tensor, positions: Tensor, last: Tensor) -> Ten
 
 
 def joint_corruption(joints: Tensor, chosen: Tensor, matrix: Tensor, zeroed: Tensor) -> Tensor:
-    """Corrupt some joints of (N, T, M, V, 3), published: chosen (N, V) are set to 0, or multiplied by a matrix (N, 3, 3).
+    """Corrupt some joints of (N, T, M, V, 3), published.
 
-    Which of the two is said by zeroed (N,).
+    The chosen ones (N, V) are set to 0 where zeroed (N,) says so, otherwise multiplied by a matrix (N, 3, 3).
     """
     corrupted = torch.einsum("ntmvc,ncd->ntmvd", joints, matrix)
     corrupted = torch.where(zeroed[:, None, None, None, None], torch.zeros_like(corrupted), corrupted)
@@ -199,7 +199,7 @@ def joint_corruption(joints: Tensor, chosen: Tensor, matrix: Tensor, zeroed: Ten
 
 
 def pose_augmentation(joints: Tensor, off_diagonal: Tensor) -> Tensor:
-    """Shear poses (N, T, M, V, 3), published: each coordinate gets shares (N, 3, 3), diagonal ignored, of the others."""
+    """Shear poses (N, T, M, V, 3), published: each coordinate gets shares (N, 3, 3) of the others, diagonal ignored."""
     eye = torch.eye(3, device=joints.device)
     return torch.einsum("ntmvc,ndc->ntmvd", joints, off_diagonal * (1.0 - eye) + eye)
 

@@ -19,7 +19,7 @@ class ConfigError(ValueError):
     """A configuration names something unknown, or gives it a value that it cannot have."""
 
 
-def option(default: Any = MISSING, help: str = "") -> Any:  # noqa: A002
+def option(default: Any = MISSING, help: str = "") -> Any:
     """A field of a configuration with its line of help; a mutable default is copied for each instance."""
     if isinstance(default, dict):
         return field(default_factory=lambda: dict(default), metadata={"help": help})
@@ -151,7 +151,7 @@ def _is_number(text: str) -> bool:
 
 
 def _default(item: Field[Any]) -> Any:
-    return item.default if item.default is not MISSING else item.default_factory()  # type: ignore[misc]
+    return item.default if item.default is not MISSING else item.default_factory()  # type: ignore[misc, operator]
 
 
 def _yaml(text: str, where: str) -> Any:

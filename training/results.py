@@ -15,11 +15,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from training.data.sets import load_set
+from training.data.sets import SETS, load_set
 from training.runs import RESULT, Record
 
 COLUMNS = {
@@ -54,11 +55,15 @@ class Run:
     record: Record
 
     def value(self, metric: str = "top1") -> float:
-        """A figure; "clean.top1" looks among the additional test splits."""
+        """A figure; "also/SPLIT/top1" is that of an additional test split."""
         found = self.record.metrics
         for part in metric.split("/"):
             found = found[part]
         return float(found)  # type: ignore[arg-type]
+
+
+DETAILS = ("confusion", "classes", "val_curve")
+"""What of a record's metrics is not copied: it is long, and in no table."""
 
 
 def read_runs(directory: Path) -> list[Run]:
@@ -209,8 +214,8 @@ def early_figure(runs: Sequence[Run], picture: Path) -> list[str]:
 
 
 def title_of(name: str) -> str:
-    """A set as papers call it."""
-    return load_set(name).TITLE
+    """A set as papers call it; one's own by its name."""
+    return load_set(name).TITLE if name in SETS else name
 
 
 def page(runs: Sequence[Run], output: Path) -> str:
@@ -257,6 +262,12 @@ def page(runs: Sequence[Run], output: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _short(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _short(item) for key, item in value.items() if key not in DETAILS or not isinstance(item, dict | list)}
+    return value
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(
@@ -271,7 +282,7 @@ def main(arguments: list[str] | None = None) -> int:
         kept = options.output.parent / "results" / "records.json"
         kept.parent.mkdir(parents=True, exist_ok=True)
         if options.runs != kept:
-            content = ",\n".join(json.dumps(asdict(run.record)) for run in runs)
+            content = ",\n".join(json.dumps(_short(asdict(run.record))) for run in runs)
             kept.write_text(f"[\n{content}\n]\n", encoding="utf-8")
         options.output.write_text(page(runs, options.output), encoding="utf-8")
     except ValueError as error:

@@ -116,8 +116,8 @@ def cosine_schedule(
 ) -> OptimizerLRScheduler:
     """What `configure_optimizers` returns for rates that rise over a share `warmup` of the steps, then fall to 0.
 
-    The steps are those of the run's `epochs`, not of the trainer's: a run that is stopped early (`--trainer.max_epochs`)
-    and resumed has the schedule of one that was not.
+    The steps are those of the run's `epochs`, not of the trainer's: a run that is stopped (`--trainer.max_epochs`) and
+    resumed has the schedule of one that was not.
     """
     trainer.fit_loop.setup_data()
     steps = epochs * math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)

@@ -8,13 +8,16 @@ A plan is a YAML file with `defaults` (task: keys of its configuration) and `run
             choices, and what each maps to joins the configuration
     config: keys of the task's configuration, over the defaults; {key} likewise, {runs} is the output directory
 
-Runs that have a `result.json` are left out, so that an interrupted study goes on where it was. Interrupted training goes
-on from its last checkpoint. `python -m training.results` makes the tables.
+Runs that have a `result.json` are left out: an interrupted study goes on where it was, and interrupted training goes
+on from its last checkpoint. On a machine of several cores, start it several times: each process takes other runs.
+`python -m training.results` makes the tables.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
 import importlib
 import itertools
 import sys
@@ -28,8 +31,9 @@ import yaml
 from rich.console import Console
 
 from training.configuration import ConfigError, RunOptions, build
-from training.runs import LAST, RESULT
+from training.runs import LAST, RESULT, Record
 
+LOCK = ".lock"
 TASKS = {
     "pretrain": "PretrainConfig",
     "recognize": "RecognizeConfig",
@@ -95,25 +99,78 @@ def _fill(value: Any, chosen: dict[str, Any]) -> Any:
 
 
 def run_plan(planned: Sequence[PlannedRun], runs: Path, trainer: dict[str, Any] | None = None) -> list[str]:
-    """Run what has no result yet; returns what failed, in words."""
-    console, failed = Console(stderr=True), []
-    for number, run in enumerate(planned, 1):
-        output = runs / run.name
-        if (output / RESULT).is_file():
-            continue
-        console.print(f"[{number}/{len(planned)}] {time.strftime('%H:%M:%S')} {run.task}: {run.name}", markup=False)
-        module = importlib.import_module(f"training.tasks.{run.task}")
+    """Run what has no result yet and can begin; returns what failed, in words.
+
+    Several processes may work on one study: each run is held by a lock of the file system, and one that needs what
+    another process is making waits for it.
+    """
+    console, failed = Console(stderr=True), {}
+    while waiting := [run for run in planned if not (runs / run.name / RESULT).is_file() and run.name not in failed]:
+        began = False
+        for run in waiting:
+            with _held(runs / run.name) as mine:
+                if not mine or (runs / run.name / RESULT).is_file() or _lacks(run, runs):
+                    continue
+                began = True
+                number = planned.index(run) + 1
+                console.print(f"[{number}/{len(planned)}] {time.strftime('%H:%M:%S')} {run.name}", markup=False)
+                try:
+                    record = _start(run, runs, trainer or {})
+                except ValueError as error:
+                    failed[run.name] = f"{run.name}: {error}"
+                    console.print(f"  failed: {error}", markup=False, style="red")
+                    continue
+                shown = {key: round(value, 4) for key, value in record.metrics.items() if isinstance(value, float)}
+                console.print(
+                    f"  {run.name}: {record.seconds:.0f} s {shown}", markup=False, highlight=False, soft_wrap=True
+                )
+                break  # what comes first in the plan is done first
+        if not began:
+            if not any(_is_held(runs / run.name) for run in waiting):
+                failed |= {run.name: f"{run.name}: there is no {', '.join(_lacks(run, runs))}" for run in waiting}
+            time.sleep(1.0)
+    return list(failed.values())
+
+
+def _start(run: PlannedRun, runs: Path, trainer: dict[str, Any]) -> Record:
+    module = importlib.import_module(f"training.tasks.{run.task}")
+    config = build(getattr(module, TASKS[run.task]), run.config, run.name)
+    output = runs / run.name
+    return getattr(module, run.task)(config, RunOptions(output, (output / LAST).is_file(), trainer))
+
+
+def _lacks(run: PlannedRun, runs: Path) -> list[str]:
+    """What a run takes from other runs of the study that have no result yet."""
+    needed = {Path(text) for text in _texts(run.config) if Path(text).is_relative_to(runs)}
+    return sorted(str(path) for path in needed if not ((path.parent if path.suffix else path) / RESULT).is_file())
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        value = list(value.values())
+    for item in value if isinstance(value, list | tuple) else [value]:
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, dict | list | tuple):
+            yield from _texts(item)
+
+
+@contextlib.contextmanager
+def _held(directory: Path) -> Iterator[bool]:
+    """Hold a run's lock, which ends with the process at the latest; false where another process holds it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / LOCK).open("w") as file:
         try:
-            config = build(getattr(module, TASKS[run.task]), run.config, run.name)
-            options = RunOptions(output, (output / LAST).is_file(), trainer or {})
-            record = getattr(module, run.task)(config, options)
-        except ValueError as error:
-            failed.append(f"{run.name}: {error}")
-            console.print(f"  failed: {error}", markup=False, style="red")
-            continue
-        shown = {key: round(value, 4) for key, value in record.metrics.items() if isinstance(value, float)}
-        console.print(f"  {record.seconds:.0f} s {shown}", markup=False, highlight=False)
-    return failed
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def _is_held(directory: Path) -> bool:
+    with _held(directory) as mine:
+        return not mine
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -128,7 +185,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--quiet", action="store_true", help="no progress bar within a run")
     options = parser.parse_args(arguments)
     try:
-        planned = [run for run in read_plan(options.plan, options.output) if options.only in run.name]
+        planned = [run for run in read_plan(options.plan, options.output.resolve()) if options.only in run.name]
     except ValueError as error:
         print(f"training.study: {error}", file=sys.stderr)
         return 1
@@ -137,7 +194,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{'done' if (options.output / run.name / RESULT).is_file() else '    '} {run.task:10} {run.name}")
         return 0
     quiet = {"enable_progress_bar": False, "enable_model_summary": False} if options.quiet else {}
-    failed = run_plan(planned, options.output, quiet)
+    failed = run_plan(planned, options.output.resolve(), quiet)
     for line in failed:
         print(f"training.study: {line}", file=sys.stderr)
     return 1 if failed else 0

@@ -167,7 +167,7 @@ def test_an_interruption_leaves_nothing_and_keeps_what_was_there(tmp_path: Path)
 
 
 def test_an_archive_of_nothing_is_not_written(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="nothing to write to .*: no recording could be used"):
+    with pytest.raises(DatasetError, match=r"nothing to write to .*: no recording could be used"):
         write(tmp_path / "a")
     assert list(tmp_path.iterdir()) == []
 
@@ -194,7 +194,7 @@ def test_a_damaged_archive_says_so(tmp_path: Path, file: str, kept: float | None
         path.unlink()
     else:
         path.write_bytes(content[: int(kept * len(content))])
-    with pytest.raises(DatasetError, match="prepare it anew|holds no archive; write one with") as error:
+    with pytest.raises(DatasetError, match=r"prepare it anew|holds no archive; write one with") as error:
         Archive(tmp_path / "a")
     assert str(tmp_path / "a") in str(error.value)
 
@@ -226,7 +226,7 @@ def test_splits(tmp_path: Path) -> None:
     assert archive.of_people(["p1", "p3"]).tolist() == [True, False, True, True]
     with pytest.raises(DatasetError, match=r"made_up \(.*a\) has no split 'views'; it has subjects"):
         archive.split("views")
-    with pytest.raises(DatasetError, match="no recording of .* is in the part 'validation' of its split 'subjects'"):
+    with pytest.raises(DatasetError, match=r"no recording of .* is in the part 'validation' of its split 'subjects'"):
         archive.split("subjects", "validation")
     with pytest.raises(DatasetError, match="made_up has no recording of p9; there are p1, p2, p3"):
         archive.of_people(["p1", "p9"])

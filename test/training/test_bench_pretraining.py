@@ -11,11 +11,11 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("lightning", reason="lightning is not installed")
 
-from bench.pretraining import Ours, Published, check_equal, main, made_up, pad  # noqa: E402
+from bench.pretraining import Ours, Published, check_equal, made_up, main, pad  # noqa: E402
 from bench.published import PublishedModel, PublishedViews, augmented, cropped, published_loss  # noqa: E402
+from training.augmentations import centre_crop  # noqa: E402
 from training.data.archive import Archive  # noqa: E402
 from training.data.clips import ClipDataset  # noqa: E402
-from training.augmentations import centre_crop  # noqa: E402
 from training.model.dste import DSTE  # noqa: E402
 from training.model.weights import encoder_from_authors, projectors_from_authors  # noqa: E402
 
@@ -40,7 +40,9 @@ def test_the_published_way_equals_the_authors_outputs(shared_data: Path) -> None
     with np.load(shared_data / "reference" / "official_dste_hidden64.npz") as arrays:
         reference = {key: torch.from_numpy(arrays[key]) for key in arrays.files}
     encoder = PublishedModel(64).eval().backbone
-    state = {key.removeprefix("weight/").removeprefix("backbone."): v for key, v in reference.items() if "weight/" in key}
+    state = {
+        key.removeprefix("weight/").removeprefix("backbone."): v for key, v in reference.items() if "weight/" in key
+    }
     known = encoder.state_dict()
     encoder.load_state_dict({name: state.get(name, value) for name, value in known.items()})
     assert set(known) - set(state) == {"pe"}

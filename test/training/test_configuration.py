@@ -77,7 +77,10 @@ def test_resuming_needs_a_checkpoint(file: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("name: a\nrat: 1", r"config.yaml: unknown key rat; known are data, drops, epochs, frozen, inner, limit, name, rate"),
+        (
+            "name: a\nrat: 1",
+            r"config.yaml: unknown key rat; known are data, drops, epochs, frozen, inner, limit, name, rate",
+        ),
         ("name: a\nrate: fast", r"config.yaml: rate is 'fast', expected float"),
         ("name: a\nepochs: 2.5", r"config.yaml: epochs is 2.5, expected int"),
         ("name: a\nepochs: true", r"config.yaml: epochs is True, expected int"),
@@ -118,7 +121,10 @@ def test_an_option_that_is_no_yaml(file: Path) -> None:
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [(["--unknown", "1"], "unrecognized argument: --unknown"), (["--trainer.devices"], "--trainer.devices needs a value")],
+    [
+        (["--unknown", "1"], "unrecognized argument: --unknown"),
+        (["--trainer.devices"], "--trainer.devices needs a value"),
+    ],
 )
 def test_unknown_options_are_refused(
     file: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]

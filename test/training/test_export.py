@@ -15,6 +15,8 @@ pytest.importorskip("onnxscript", reason="onnxscript is not installed")
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
 
+from torch import Tensor  # noqa: E402
+
 from training import export as export_module  # noqa: E402
 from training.checkpoints import HEADS, load_checkpoint  # noqa: E402
 from training.export import Outputs, export, main, training_data  # noqa: E402
@@ -63,7 +65,7 @@ def metadata(path: Path) -> dict[str, str]:
     return {entry.key: entry.value for entry in onnx.load(path).metadata_props}
 
 
-def close(found: np.ndarray, expected: torch.Tensor) -> None:
+def close(found: np.ndarray, expected: Tensor) -> None:
     np.testing.assert_allclose(found, expected.detach(), atol=1e-4 * float(expected.detach().abs().max()))
 
 

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,8 +55,8 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def config(archives: Path, **values: object) -> PretrainConfig:
     given = {
-        "name": "tiny", "data": {"swings": "subjects"}, "archives": str(archives), "width": 16, "people": 1, "layers": 1,
-        "batch_size": 12, "epochs": 4, "learning_rate": 1e-3, "drops": [3],
+        "name": "tiny", "data": {"swings": "subjects"}, "archives": str(archives), "width": 16, "layers": 1,
+        "people": 1, "batch_size": 12, "epochs": 4, "learning_rate": 1e-3, "drops": [3],
     }  # fmt: skip
     return build(PretrainConfig, given | values, "here")
 
@@ -114,9 +115,10 @@ def test_an_interrupted_run_ends_as_one_that_was_not(archives: Path, tmp_path: P
     pretrain(config(archives, **schedule), whole)
     pretrain(config(archives, **schedule), dataclasses.replace(stopped, trainer=QUIET | {"max_epochs": 1}))
     resumed = dataclasses.replace(stopped, resume=True)
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(OSError, match="the power went out"):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(task, "make_views", fail_at(4))
-        pretrain(config(archives, **schedule), resumed)
+        with pytest.raises(OSError, match="the power went out"):
+            pretrain(config(archives, **schedule), resumed)
     assert torch.load(stopped.output / "last.ckpt", weights_only=True)["global_step"] == 6
     pretrain(config(archives, **schedule), resumed)
     assert logged(stopped, "train_loss") == logged(whole, "train_loss")
@@ -129,7 +131,7 @@ def fail_at(call: int) -> Callable[..., torch.Tensor]:
     """`make_views` that fails when it is called for this time, counted from 0."""
     make_views, calls = task.make_views, iter(range(call + 1))
 
-    def views(*arguments: object) -> torch.Tensor:
+    def views(*arguments: Any) -> torch.Tensor:
         if next(calls) == call:
             raise OSError("the power went out")
         return make_views(*arguments)
@@ -256,7 +258,10 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
 def test_the_rate_rises_and_falls_over_the_runs_epochs(epochs: int, warmup: float) -> None:
     """With three batches an epoch of which two make a step: half cosines, after a rise over a share of the steps."""
     trainer = SimpleNamespace(
-        fit_loop=SimpleNamespace(setup_data=lambda: None), num_training_batches=3, accumulate_grad_batches=2, max_epochs=1
+        fit_loop=SimpleNamespace(setup_data=lambda: None),
+        num_training_batches=3,
+        accumulate_grad_batches=2,
+        max_epochs=1,
     )
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], 0.5)
     schedule = cosine_schedule(trainer, optimizer, epochs, warmup)["lr_scheduler"]["scheduler"]  # type: ignore
@@ -311,8 +316,8 @@ def test_what_cannot_be_is_said_before_anything_is_written(
 def test_the_command(archives: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "tiny.yaml"
     file.write_text(
-        f"name: tiny\ndata: {{swings: subjects}}\narchives: {archives}\nwidth: 16\nlayers: 1\npeople: 1\nbatch_size: 12\n"
-        "epochs: 1\n"
+        f"name: tiny\ndata: {{swings: subjects}}\narchives: {archives}\nwidth: 16\nlayers: 1\npeople: 1\n"
+        "batch_size: 12\nepochs: 1\n"
     )
     quiet = [word for key, value in QUIET.items() for word in (f"--trainer.{key}", str(value))]
     assert main([str(file), "--output", str(tmp_path / "run"), *quiet]) == 0

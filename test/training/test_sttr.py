@@ -19,7 +19,7 @@ def test_is_a_transformer_of_pytorch(heads: int, attention: str) -> None:
     ours = STTR(width=16, heads=heads, frames=20, joints=17, people=1, attention=attention).double()
     with torch.no_grad():
         for parameter in ours.parameters():
-            parameter += 0.1 * torch.randn_like(parameter)
+            parameter.add_(0.1 * torch.randn_like(parameter))
     x = torch.randn(2, 3, 20, 17, 1, dtype=torch.float64)
     positions = sinusoids(20, 16).double(), ours.spatial.position
     for index, (stream, tokens) in enumerate((("temporal", temporal_tokens(x)), ("spatial", spatial_tokens(x)))):

@@ -9,6 +9,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
+from torch import Tensor  # noqa: E402
+
 from training.model.encoder import instance_feature  # noqa: E402
 from training.model.modalities import MODALITIES, modality  # noqa: E402
 from training.model.options import ModelOptions, encoder  # noqa: E402
@@ -20,7 +22,6 @@ from training.model.weights import (  # noqa: E402
 from training.projectors import Projectors  # noqa: E402
 
 ARCHITECTURES = ("dste", "sttr")
-State = dict[str, torch.Tensor]
 
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)
@@ -29,7 +30,7 @@ def reference(request: pytest.FixtureRequest, shared_data: Path) -> dict[str, np
         return dict(arrays) | {"architecture": request.param}
 
 
-def authors_state(reference: dict[str, np.ndarray], prefix: str = "") -> State:
+def authors_state(reference: dict[str, np.ndarray], prefix: str = "") -> dict[str, Tensor]:
     return {
         prefix + key.removeprefix("weight/"): torch.from_numpy(value)
         for key, value in reference.items()

@@ -121,7 +121,8 @@ class Archive:
             protocol = self.protocols[0]
         if protocol not in self._protocols:
             raise DatasetError(
-                f"{self.name} ({self.directory}) has no split '{protocol}'; it has {', '.join(self.protocols) or 'none'}"
+                f"{self.name} ({self.directory}) has no split '{protocol}'; it has "
+                f"{', '.join(self.protocols) or 'none'}"
             )
         found = np.flatnonzero(self._protocols[protocol] == part)
         if not len(found):
@@ -238,7 +239,8 @@ class ArchiveWriter:
         groups = [people[: self._people]] if self._people > 1 else [[person] for person in people]
         main = {group[0] for group in groups}
         complaints = [
-            f"the segment '{segment.action}' at {segment.start:g} s is of '{segment.person_id}', who is not the main person"
+            f"the segment '{segment.action}' at {segment.start:g} s is of '{segment.person_id}', "
+            "who is not the main person"
             for segment in recording.segments
             if segment.person_id not in main
         ]

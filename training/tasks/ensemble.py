@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from training.configuration import RunOptions
 from training.runs import RESULT, Record
 from training.tasks.scores import Scores
 
@@ -51,7 +52,7 @@ def average(runs: Sequence[Path]) -> Scores:
     return replace(first, probabilities=np.mean([scores.probabilities for scores in (first, *others)], 0))
 
 
-def ensemble(config: EnsembleConfig, output: Path) -> Record:
+def ensemble(config: EnsembleConfig, run: RunOptions) -> Record:
     """Average as configured; writes `scores.npz` and `result.json`, which it returns.
 
     Its metrics are those of recognition, and under "runs" the top1 and the seconds of each run.
@@ -65,8 +66,8 @@ def ensemble(config: EnsembleConfig, output: Path) -> Record:
     records = [Record.load(run / RESULT) for run in runs]
     told = [{"name": each.name, "top1": each.metrics["top1"], "seconds": each.seconds} for each in records]
     record = Record.of("ensemble", config.name, config, scores.measures() | {"runs": told}, started)
-    scores.save(output)
-    record.save(output)
+    scores.save(run.output)
+    record.save(run.output)
     return record
 
 
@@ -79,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         config = EnsembleConfig(options.name or options.output.name, tuple(options.runs))
-        metrics = ensemble(config, options.output).metrics
+        metrics = ensemble(config, RunOptions(options.output)).metrics
     except ValueError as error:
         print(f"training.tasks.ensemble: {error}", file=sys.stderr)
         return 1

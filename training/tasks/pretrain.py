@@ -108,7 +108,8 @@ class PretrainModule(lightning.LightningModule):
             fused = torch.stack(temporal).mean(0), torch.stack(spatial).mean(0)
             embedded = {name: embedded[name] for name in self._drawn_modalities()} | {FUSED: fused}
         y_t, y_s = encoder.streams(*(torch.cat(tokens) for tokens in zip(*embedded.values(), strict=True)))
-        # Each view of each modality, of all processes, is a batch of its own for the projectors' BatchNorm, as published.
+        # Each view of each modality is a batch of its own for the projectors' BatchNorm, as published: that of all
+        # processes.
         features = instance_feature(y_t, y_s).split(clips)
         projected = [dict(zip(DOMAINS, self.projectors(gather(feature)), strict=True)) for feature in features]
         return {name: projected[i * count : (i + 1) * count] for i, name in enumerate(embedded)}
