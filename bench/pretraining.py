@@ -202,12 +202,21 @@ def busy_share(way: Way, steps: int, warm_up: int) -> float:
             next(way.steps)
         _wait(way.device)
         wall_us = 1e6 * (time.perf_counter() - began)
-    spans = sorted((event.time_range.start, event.time_range.end) for event in profiler.events())
-    busy_us, reached = 0.0, float("-inf")
-    for start, end in spans:
-        busy_us += max(end - max(start, reached), 0.0)
+    spans = [
+        (event.time_range.start, event.time_range.end)
+        for event in profiler.events()
+        if event.device_type == torch.autograd.DeviceType.CUDA and not getattr(event, "is_user_annotation", False)
+    ]
+    return covered(spans) / wall_us
+
+
+def covered(spans: Sequence[tuple[float, float]]) -> float:
+    """How much of a line is covered by spans (start, end), which may overlap."""
+    total, reached = 0.0, float("-inf")
+    for start, end in sorted(spans):
+        total += max(end - max(start, reached), 0.0)
         reached = max(reached, end)
-    return busy_us / wall_us
+    return total
 
 
 def _wait(device: torch.device) -> None:

@@ -67,6 +67,7 @@ def export(model: Outputs, info: ModelInfo, output: Path) -> float:
         ValueError: The outputs differ by more than `TOLERANCE`.
     """
     example = torch.randn(2, 3, info.frames, info.joints, info.people)  # two: an example of one would freeze the batch
+    model = model.eval()
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent) as directory:
         path = Path(directory) / "model.onnx"
@@ -165,7 +166,7 @@ def main(arguments: list[str] | None = None) -> int:
         info = model_info(checkpoint)
         if options.name:
             info = replace(info, name=options.name)
-        difference = export(model.eval(), info, options.output)
+        difference = export(model, info, options.output)
     except ValueError as error:
         print(f"training.export: {error}", file=sys.stderr)
         return 1

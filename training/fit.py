@@ -16,6 +16,7 @@ import torch
 import yaml
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader
@@ -30,6 +31,7 @@ from training.data.windows import FRAMES, IGNORE, NO_VARIATION, Track, Variation
 from training.model.modalities import MODALITIES
 from training.model.options import ModelOptions
 from training.model.usdrl import USDRL
+from training.optimization import adamw, cosine_schedule
 
 
 @dataclass(frozen=True)
@@ -116,17 +118,10 @@ class FitModule(lightning.LightningModule):
             {"val_frame_accuracy": self.frame_accuracy, "val_clip_accuracy": self.clip_accuracy}, prog_bar=True
         )
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         options = self.training_options
-        decayed = [p for p in self.model.parameters() if p.ndim == 2]
-        others = [p for p in self.model.parameters() if p.ndim != 2]
-        groups = [{"params": decayed, "weight_decay": options["weight_decay"]}, {"params": others, "weight_decay": 0.0}]
-        optimizer = torch.optim.AdamW(groups, lr=options["learning_rate"])
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, options["learning_rate"], total_steps=steps, pct_start=0.1, cycle_momentum=False
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        optimizer = adamw([(self.model, options["learning_rate"])], options["weight_decay"])
+        return cosine_schedule(self.trainer, optimizer, options["epochs"], 0.1)
 
 
 class MixedDataset(torch.utils.data.Dataset[tuple[Tensor, Tensor, Tensor]]):

@@ -9,7 +9,7 @@ from usdrl_ros.skeleton.layouts import SHOULDER_LEFT, SHOULDER_RIGHT, SPINE_BASE
 
 
 def centre(joints: Tensor) -> Tensor:
-    """Each frame (..., M, 25, 3) minus the main person's SpineMid, or the mean of their seen joints where it is unseen."""
+    """Each frame (..., M, 25, 3) minus the main person's SpineMid, or their seen joints' mean where that is unseen."""
     main = joints[..., 0, :, :]
     middle = main[..., SPINE_MID, :]
     if not torch.isfinite(middle).all():

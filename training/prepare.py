@@ -123,7 +123,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, required=True, help="where the archive goes; an older one is replaced")
     parser.add_argument(
         "--people", type=int, choices=(1, 2),
-        help="1: each person of a recording is a recording of their own; 2: two belong together; default: as is usual for the set",
+        help="1: each person of a recording is one of their own; 2: two belong together; default: as usual for the set",
     )  # fmt: skip
     parser.add_argument("--limit", type=int, help="read so many recordings only")
     options = parser.parse_args(arguments)

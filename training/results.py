@@ -62,6 +62,8 @@ class Run:
         return float(found)  # type: ignore[arg-type]
 
 
+RECIPE = "the recipe"
+"""The row of an ablation that the others are compared with."""
 DETAILS = ("confusion", "classes", "val_curve")
 """What of a record's metrics is not copied: it is long, and in no table."""
 
@@ -80,7 +82,7 @@ def read_runs(directory: Path) -> list[Run]:
         raise ValueError(f"{directory} holds no {RESULT}: make the runs with `python -m training.study`")
     runs = []
     for record in records:
-        parts = (record.name.split("/") + ["", "", ""])[:4]
+        parts = [*record.name.split("/"), "", "", ""][:4]
         runs.append(Run(*parts, record=record))
     return runs
 
@@ -193,6 +195,18 @@ def detection_table(runs: Sequence[Run]) -> list[str]:
     return table(["%", *columns, "epochs, seeds, time"], lines)
 
 
+def ablation_table(runs: Sequence[Run]) -> list[str]:
+    """What each part of the recipe is worth: validation accuracy of a linear probe, and against the first run's."""
+    values = {run.row: run.value("val_top1") for run in runs if run.column == "linear"}
+    seconds = {run.row: run.record.seconds for run in runs if run.column == "pretrain"}
+    whole = values.get(RECIPE)
+    lines = [
+        [row, f"{100 * value:.1f}", f"{100 * (value - whole):+.1f}" if whole else "-", duration(seconds.get(row, 0.0))]
+        for row, value in sorted(values.items(), key=lambda item: (item[0] != RECIPE, -item[1]))
+    ]
+    return table(["pretraining", "linear, validation people, %", "against the recipe", "time"], lines)
+
+
 def early_figure(runs: Sequence[Run], picture: Path) -> list[str]:
     """Accuracy over the observed share: a picture, and the same as a table."""
     figure = Figure(figsize=(6, 4), dpi=120, layout="constrained")
@@ -224,6 +238,7 @@ def page(runs: Sequence[Run], output: Path) -> str:
     for run in runs:
         by_set[run.set].append(run)
     pretraining = by_set.pop("pretrain", [])
+    ablation = by_set.pop("ablation", [])
     recognition = [r for own in by_set.values() for r in own if r.column in COLUMNS]
     machines = sorted({run.record.machine for run in runs})
     dates = sorted({run.record.date for run in runs})
@@ -259,12 +274,16 @@ def page(runs: Sequence[Run], output: Path) -> str:
             body = early_figure(found, output.parent / "results" / f"early_{name}.png")
             image = f"![accuracy over the observed share](results/early_{name}.png)"
             section(f"{title_of(name)}: early prediction", [*body, "", image])
+    if ablation:
+        section("What each part of pretraining is worth", ablation_table(ablation))
     return "\n".join(lines) + "\n"
 
 
 def _short(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _short(item) for key, item in value.items() if key not in DETAILS or not isinstance(item, dict | list)}
+        return {
+            key: _short(item) for key, item in value.items() if key not in DETAILS or not isinstance(item, dict | list)
+        }
     return value
 
 

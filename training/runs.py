@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 import os
 import platform
 import time
@@ -21,9 +20,8 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 
-from training.configuration import RunOptions
+from training.configuration import ConfigError, RunOptions
 from training.curves import save_curves
 
 LAST = "last.ckpt"
@@ -111,26 +109,6 @@ def seed_step(seed: int, step: int, rank: int = 0) -> int:
     return value
 
 
-def cosine_schedule(
-    trainer: lightning.Trainer, optimizer: torch.optim.Optimizer, epochs: int, warmup: float
-) -> OptimizerLRScheduler:
-    """What `configure_optimizers` returns for rates that rise over a share `warmup` of the steps, then fall to 0.
-
-    The steps are those of the run's `epochs`, not of the trainer's: a run that is stopped (`--trainer.max_epochs`) and
-    resumed has the schedule of one that was not.
-    """
-    trainer.fit_loop.setup_data()
-    steps = epochs * math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer,
-        [group["lr"] for group in optimizer.param_groups],
-        total_steps=steps,
-        pct_start=warmup if warmup * steps > 1.0 else 1e-9,  # a rise within the first step would divide by zero
-        cycle_momentum=False,
-    )
-    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
 def make_trainer(
     run: RunOptions, epochs: int, *, callbacks: Sequence[Callback] = (), **options: Any
 ) -> lightning.Trainer:
@@ -166,14 +144,33 @@ def make_trainer(
 def train(
     trainer: lightning.Trainer, module: lightning.LightningModule, data: lightning.LightningDataModule, run: RunOptions
 ) -> None:
-    """Fit, keep the last state, and draw the learning curves."""
+    """Fit, keep the last state, and draw the learning curves.
+
+    Raises:
+        ConfigError: The run to resume was begun with another configuration.
+    """
     resumed, metrics = run.output / LAST, run.output / "metrics.csv"
+    if run.resume:
+        _check_configuration(module, resumed)
     if run.resume and trainer.is_global_zero and metrics.is_file():
         _continue_log(trainer, metrics, resumed)
     trainer.fit(module, data, ckpt_path=str(resumed) if run.resume else None, weights_only=True)
     trainer.save_checkpoint(resumed)
     if trainer.is_global_zero and metrics.is_file():
         save_curves(metrics, run.output / "curves.png")
+
+
+def _check_configuration(module: lightning.LightningModule, checkpoint: Path) -> None:
+    """Make sure that a run goes on as it began: with other values it would be neither the old one nor the new one."""
+    began = torch.load(checkpoint, map_location="cpu", weights_only=True)["hyper_parameters"]
+    for part in ("model", "training"):
+        before, now = began[part], module.hparams[part]
+        for key in sorted(set(before) | set(now)):
+            if before.get(key) != now.get(key):
+                raise ConfigError(
+                    f"{checkpoint} was begun with {key}: {before.get(key)}, the configuration now says {now.get(key)}: "
+                    "give the old value back, or begin anew in another directory"
+                )
 
 
 def _continue_log(trainer: lightning.Trainer, metrics: Path, checkpoint: Path) -> None:

@@ -33,7 +33,7 @@ from rich.console import Console
 from training.configuration import ConfigError, RunOptions, build
 from training.runs import LAST, RESULT, Record
 
-LOCK = ".lock"
+LOCKS = ".locks"
 TASKS = {
     "pretrain": "PretrainConfig",
     "recognize": "RecognizeConfig",
@@ -108,7 +108,7 @@ def run_plan(planned: Sequence[PlannedRun], runs: Path, trainer: dict[str, Any] 
     while waiting := [run for run in planned if not (runs / run.name / RESULT).is_file() and run.name not in failed]:
         began = False
         for run in waiting:
-            with _held(runs / run.name) as mine:
+            with _held(runs, run.name) as mine:
                 if not mine or (runs / run.name / RESULT).is_file() or _lacks(run, runs):
                     continue
                 began = True
@@ -126,7 +126,7 @@ def run_plan(planned: Sequence[PlannedRun], runs: Path, trainer: dict[str, Any] 
                 )
                 break  # what comes first in the plan is done first
         if not began:
-            if not any(_is_held(runs / run.name) for run in waiting):
+            if not any(_is_held(runs, run.name) for run in waiting):
                 failed |= {run.name: f"{run.name}: there is no {', '.join(_lacks(run, runs))}" for run in waiting}
             time.sleep(1.0)
     return list(failed.values())
@@ -156,10 +156,11 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _held(directory: Path) -> Iterator[bool]:
+def _held(runs: Path, name: str) -> Iterator[bool]:
     """Hold a run's lock, which ends with the process at the latest; false where another process holds it."""
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / LOCK).open("w") as file:
+    path = runs / LOCKS / f"{name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -168,8 +169,8 @@ def _held(directory: Path) -> Iterator[bool]:
         yield True
 
 
-def _is_held(directory: Path) -> bool:
-    with _held(directory) as mine:
+def _is_held(runs: Path, name: str) -> bool:
+    with _held(runs, name) as mine:
         return not mine
 
 

@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("lightning", reason="lightning is not installed")
 
-from bench.pretraining import Ours, Published, check_equal, made_up, main, pad  # noqa: E402
+from bench.pretraining import Ours, Published, check_equal, covered, made_up, main, pad  # noqa: E402
 from bench.published import PublishedModel, PublishedViews, augmented, cropped, published_loss  # noqa: E402
 from training.augmentations import centre_crop  # noqa: E402
 from training.data.archive import Archive  # noqa: E402
@@ -138,6 +138,11 @@ def test_published_views_are_crops_and_corruptions(archive: Archive, tmp_path: P
     changed = [int((augmented(view) != view).any((0, 1, 3)).sum()) for _ in range(200)]
     assert set(changed) == {15, 25}
     assert 70 < changed.count(15) < 130
+
+
+def test_spans_that_overlap_are_counted_once() -> None:
+    assert covered([(5.0, 6.0), (0.0, 2.0), (1.0, 3.0), (1.5, 1.75), (3.0, 4.0)]) == 5.0
+    assert covered([]) == 0.0
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

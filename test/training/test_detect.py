@@ -23,7 +23,7 @@ from training.data.frames import IGNORE, FrameSource, RandomWindows, WindowLengt
 from training.model.options import ModelOptions  # noqa: E402
 from training.tasks import detect as detect_module  # noqa: E402
 from training.tasks.detect import DetectConfig, detect, main, measures  # noqa: E402
-from training.tasks.frame_module import FramewiseModule, moving_average, plain_windows, rate_share  # noqa: E402
+from training.tasks.frame_module import FramewiseModule, moving_average, plain_windows  # noqa: E402
 from training.tasks.frame_scores import (  # noqa: E402
     FrameScores,
     average_scores,
@@ -331,13 +331,6 @@ def test_it_learns(config: DetectConfig) -> None:
     assert losses[0] == pytest.approx(np.log(3), abs=0.3)  # knows nothing
     assert losses[-1] < 0.3 * losses[0]
     assert accuracy.item() > 0.9
-
-
-def test_the_learning_rate_rises_and_falls() -> None:
-    found = [rate_share(done, 0.2) for done in (0.0, 0.1, 0.2, 0.6, 1.0, 1.1)]
-    assert found == pytest.approx([0.04, 0.5, 1.0, 0.5, 0.0, 0.0])
-    assert [rate_share(done, 0.0) for done in (0.0, 0.5)] == pytest.approx([1.0, 0.5])
-    assert rate_share(0.5, 1.0) == 0.5
 
 
 def test_the_moving_average_by_hand() -> None:

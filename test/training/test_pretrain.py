@@ -7,7 +7,6 @@ import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,7 @@ from training.losses import DOMAINS, LossWeights, feature_decorrelation  # noqa:
 from training.model.modalities import modality  # noqa: E402
 from training.model.options import ModelOptions  # noqa: E402
 from training.model.usdrl import USDRL  # noqa: E402
-from training.runs import Record, cosine_schedule  # noqa: E402
+from training.runs import Record  # noqa: E402
 from training.tasks import pretrain as task  # noqa: E402
 from training.tasks.pretrain import PretrainConfig, PretrainModule, clips_of, main, pretrain  # noqa: E402
 from usdrl_ros.recording import Recording, Segment  # noqa: E402
@@ -252,33 +251,6 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
                 )
         for name, buffer in module.named_buffers():
             torch.testing.assert_close(found["buffers"][name], buffer, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize(("epochs", "warmup"), [(5, 0.0), (5, 0.1), (50, 0.1), (1, 0.0), (1, 0.5)])
-def test_the_rate_rises_and_falls_over_the_runs_epochs(epochs: int, warmup: float) -> None:
-    """With three batches an epoch of which two make a step: half cosines, after a rise over a share of the steps."""
-    trainer = SimpleNamespace(
-        fit_loop=SimpleNamespace(setup_data=lambda: None),
-        num_training_batches=3,
-        accumulate_grad_batches=2,
-        max_epochs=1,
-    )
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], 0.5)
-    schedule = cosine_schedule(trainer, optimizer, epochs, warmup)["lr_scheduler"]["scheduler"]  # type: ignore
-    steps, rates = 2 * epochs, []
-    for _ in range(steps - 1):
-        rates.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        schedule.step()
-    rates.append(optimizer.param_groups[0]["lr"])
-    peak = warmup * steps - 1 if warmup * steps > 1 else -1
-    for step, rate in enumerate(rates):
-        low, high = 0.5 / 25, 0.5
-        if step <= peak:
-            expected = low + (high - low) * (1 - math.cos(math.pi * step / peak)) / 2
-        else:
-            expected = high * (1 + math.cos(math.pi * (step - peak) / (steps - 1 - peak))) / 2
-        assert rate == pytest.approx(expected, abs=1e-5)
 
 
 def test_clips_can_be_chosen(archives: Path) -> None:

@@ -258,7 +258,7 @@ def test_an_interrupted_run_resumes_to_the_same_weights(
 
 
 def test_training_from_scratch_learns_the_arms(archives: Path, tmp_path: Path) -> None:
-    chosen = fine_tuned(archives, epochs=8, learning_rate=0.01, validation_people=(), drop_path=0.0)
+    chosen = fine_tuned(archives, epochs=16, learning_rate=0.01, validation_people=(), drop_path=0.0)
     metrics = recognize(chosen, run_options(tmp_path)).metrics
     assert (metrics["n_train"], metrics["n_test"]) == (24, 24)
     assert "val_top1" not in metrics
@@ -371,3 +371,9 @@ def test_the_command_line(archives: Path, tmp_path: Path, capsys: pytest.Capture
     assert "no split 'cross_planet'" in capsys.readouterr().err
     assert main([str(file), "--output", str(output), "--checkpoint", str(file)]) == 1
     assert str(file) in capsys.readouterr().err
+
+
+def test_a_run_is_not_resumed_with_another_configuration(archives: Path, tmp_path: Path) -> None:
+    recognize(fine_tuned(archives, epochs=1), run_options(tmp_path))
+    with pytest.raises(ConfigError, match=r"last.ckpt was begun with epochs: 1, the configuration now says 2"):
+        recognize(fine_tuned(archives, epochs=2), run_options(tmp_path, resume=True))

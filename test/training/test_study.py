@@ -73,7 +73,9 @@ def test_runs_wait_for_what_they_need_and_failures_are_told(plan: Path, tmp_path
     failed = study.run_plan(planned, runs, QUIET)
     assert sorted(line.partition(":")[0] for line in failed) == ["broken/3", "broken/4", "orphan"]
     assert "broken/3" in next(line for line in failed if line.startswith("orphan"))
-    records = {run.name: Record.load(runs / run.name / RESULT) for run in planned if run.name + ":" not in " ".join(failed)}
+    records = {
+        run.name: Record.load(runs / run.name / RESULT) for run in planned if run.name + ":" not in " ".join(failed)
+    }
     assert set(records) == {"arms/random/linear/0", "arms/joint/linear/0", "pretrain/joint"}
     assert records["arms/joint/linear/0"].metrics["top1"] > 0.5
     before = {name: (runs / name / RESULT).stat().st_mtime_ns for name in records}
@@ -82,13 +84,12 @@ def test_runs_wait_for_what_they_need_and_failures_are_told(plan: Path, tmp_path
 
 
 def test_a_run_that_another_process_holds_is_left_to_it(tmp_path: Path) -> None:
-    directory = tmp_path / "run"
-    with study._held(directory) as mine:
+    with study._held(tmp_path, "set/row") as mine:
         assert mine
         command = "import sys; from pathlib import Path; from training.study import _held\n"
-        command += "with _held(Path(sys.argv[1])) as mine: sys.exit(int(mine))"
-        assert subprocess.run([sys.executable, "-c", command, directory], check=False).returncode == 0
-    with study._held(directory) as mine:
+        command += "with _held(Path(sys.argv[1]), 'set/row') as mine: sys.exit(int(mine))"
+        assert subprocess.run([sys.executable, "-c", command, tmp_path], check=False).returncode == 0
+    with study._held(tmp_path, "set/row") as mine:
         assert mine
 
 

@@ -98,7 +98,6 @@ class ClipDataset(Dataset[ClipBatch]):
             index=torch.from_numpy(chosen),
         )
 
-
     def _rotations(self, main: np.ndarray, first: np.ndarray, length: np.ndarray) -> np.ndarray:
         """What turns each clip upright by its first frame: (N, 3, 3) float32, from main persons' joints (F, V, 3)."""
         if self._archives[0].dimensions != 3:

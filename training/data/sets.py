@@ -61,7 +61,7 @@ class Reader(Protocol):
             which case the module has `actions(root)`.
         PROTOCOLS: The splits that papers use; those that the files tell are given by the module's `protocols(root)`.
 
-    A module may have `DIMENSIONS = 2`: joints are x, y, score; and `PEOPLE = 2`: its recordings show two who act together.
+    A module may have `DIMENSIONS = 2`: joints are x, y, score; and `PEOPLE = 2`: two people act together in it.
     """
 
     NAME: str

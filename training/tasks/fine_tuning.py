@@ -7,7 +7,7 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
@@ -16,6 +16,7 @@ from training.data.clips import ClipBatch, ClipDataset, ShuffledBatches, batches
 from training.model.encoder import instance_feature
 from training.model.options import ModelOptions
 from training.model.usdrl import USDRL
+from training.optimization import adamw, cosine_schedule
 from training.runs import seed_step
 from training.tasks.features import BATCH, observe
 
@@ -59,24 +60,12 @@ class FineTuningModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         options = self.options
-        rate, decay = options["learning_rate"], options["weight_decay"]
-        groups = [
-            {"params": parameters, "lr": rate * factor, "weight_decay": decay if matrices else 0.0}
-            for module, factor in ((self.model.encoder, options["encoder_rate"]), (self.model.recognition, 1.0))
-            for matrices in (True, False)
-            if (parameters := _trained(module, matrices))
-        ]
-        optimizer = torch.optim.AdamW(groups, rate)
+        rate = options["learning_rate"]
+        parts = [(self.model.encoder, rate * options["encoder_rate"]), (self.model.recognition, rate)]
+        optimizer = adamw(parts, options["weight_decay"])
         if options["drops"]:
             return [optimizer], [torch.optim.lr_scheduler.MultiStepLR(optimizer, options["drops"])]
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer,
-            [group["lr"] for group in groups],
-            total_steps=int(self.trainer.estimated_stepping_batches),
-            pct_start=max(options["warmup"], 1e-6),
-            cycle_momentum=False,
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return cosine_schedule(self.trainer, optimizer, options["epochs"], options["warmup"])
 
 
 class FineTuningData(lightning.LightningDataModule):
@@ -103,8 +92,3 @@ class FineTuningData(lightning.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[ClipBatch] | list[Any]:
         return [] if self._validation is None else in_order(self._validation, BATCH)
-
-
-def _trained(module: nn.Module, matrices: bool) -> list[nn.Parameter]:
-    """The trained weights of a module that are matrices (or kernels), or the others: biases and scales."""
-    return [p for p in module.parameters() if p.requires_grad and (p.ndim >= 2) == matrices]

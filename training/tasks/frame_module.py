@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +16,7 @@ from training.augmentations import NO_VARIATION, ViewOptions, make_windows
 from training.data.frames import IGNORE, WindowBatch
 from training.model.options import ModelOptions
 from training.model.usdrl import USDRL
+from training.optimization import adamw, cosine_schedule
 from training.runs import seed_step
 
 
@@ -70,30 +70,10 @@ class FramewiseModule(lightning.LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         options = self.options
         rate = options["learning_rate"]
-        groups = []
-        for part, part_rate in ((self.model.encoder, rate * options["encoder_rate"]), (self.model.detection, rate)):
-            trained = [parameter for parameter in part.parameters() if parameter.requires_grad]
-            for matrix, decay in ((True, options["weight_decay"]), (False, 0.0)):
-                parameters = [parameter for parameter in trained if (parameter.ndim == 2) is matrix]
-                if parameters:
-                    groups.append({"params": parameters, "weight_decay": decay, "lr": part_rate})
-        optimizer = torch.optim.AdamW(groups, rate)
-        # Not of the epochs that this call runs: a run that is stopped and resumed has one schedule.
-        self.trainer.fit_loop.setup_data()
-        steps_an_epoch = -(-int(self.trainer.num_training_batches) // self.trainer.accumulate_grad_batches)
-        steps, rising = options["epochs"] * steps_an_epoch, options["warmup"]
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_share(step / steps, rising))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def rate_share(done: float, rising: float) -> float:
-    """The learning rate as a share of its largest, after a share of all steps: a linear rise, then half a cosine.
-
-    Not `OneCycleLR`, which divides by zero where the rise is one step long.
-    """
-    if done < rising:
-        return max(done / rising, 0.04)
-    return 0.5 * (1.0 + math.cos(math.pi * min((done - rising) / max(1.0 - rising, 1e-9), 1.0)))
+        parts = [(self.model.encoder, rate * options["encoder_rate"]), (self.model.detection, rate)]
+        return cosine_schedule(
+            self.trainer, adamw(parts, options["weight_decay"]), options["epochs"], options["warmup"]
+        )
 
 
 def moving_average(decay: float) -> WeightAveraging:

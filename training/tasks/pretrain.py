@@ -32,8 +32,9 @@ from training.model.encoder import instance_feature
 from training.model.modalities import modality
 from training.model.options import ModelOptions
 from training.model.usdrl import USDRL
+from training.optimization import cosine_schedule
 from training.projectors import Projectors
-from training.runs import Record, RunOptions, cosine_schedule, make_trainer, seed_step, train
+from training.runs import Record, RunOptions, make_trainer, seed_step, train
 
 FUSED = "fused"
 
