@@ -102,6 +102,9 @@ def build(kind: type[Config], content: dict[str, Any], where: str) -> Config:
     known = {item.name: item for item in fields(kind)}  # type: ignore[arg-type]
     if unknown := sorted(set(content) - set(known)):
         raise ConfigError(f"{where}: unknown key {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+    needed = [name for name, item in known.items() if item.default is MISSING and item.default_factory is MISSING]
+    if missing := [name for name in needed if name not in content]:
+        raise ConfigError(f"{where}: the key {', '.join(missing)} is missing")
     hints = typing.get_type_hints(kind)
     try:
         return kind(**{key: _convert(value, hints[key], f"{where}: {key}") for key, value in content.items()})

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
-import yaml
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -23,6 +22,7 @@ from torch.utils.data import DataLoader
 from torchmetrics.classification import MulticlassAccuracy
 
 from training.checkpoints import load_checkpoint
+from training.configuration import load
 from training.curves import save_curves
 from training.data import utkinect
 from training.data.acted import TRAIN_SEED, VALIDATION_SEED, act
@@ -60,23 +60,6 @@ class FitConfig:
     label_smoothing: float = 0.05
     seed: int = 0
 
-    @classmethod
-    def load(cls, path: Path) -> FitConfig:
-        """Read a YAML file.
-
-        Raises:
-            ValueError: The file is missing, no YAML, or has a key that is not known.
-        """
-        try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError) as error:
-            raise ValueError(f"cannot read the configuration {path}: {error}") from error
-        known = {f.name for f in fields(cls)}
-        if not isinstance(content, dict) or "name" not in content or set(content) - known:
-            unknown = sorted(set(content) - known) if isinstance(content, dict) else content
-            raise ValueError(f"{path}: expected a mapping with 'name' and keys of {sorted(known)}; wrong: {unknown}")
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in content.items()})
-
 
 class FitModule(lightning.LightningModule):
     """Cross-entropy a frame for detection, plus cross-entropy a window for recognition."""
@@ -84,7 +67,7 @@ class FitModule(lightning.LightningModule):
     def __init__(self, model: dict[str, Any], training: dict[str, Any]) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.training_options = training
+        self.options = training
         self.model = USDRL(ModelOptions.from_dict(model))
         classes = len(self.model.options.actions)
         self.frame_accuracy = MulticlassAccuracy(classes + 1, average="micro")
@@ -97,15 +80,15 @@ class FitModule(lightning.LightningModule):
         clip_loss = _cross_entropy(recognition, action, smoothing)
         return frame_loss, clip_loss, detection, recognition
 
-    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> Tensor:
-        frame_loss, clip_loss, *_ = self._losses(batch, self.training_options["label_smoothing"])
+    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], index: int) -> Tensor:
+        frame_loss, clip_loss, _, _ = self._losses(batch, self.options["label_smoothing"])
         self.log_dict(
             {"train_detection_loss": frame_loss, "train_recognition_loss": clip_loss}, on_epoch=True, on_step=False
         )
         self.log("loss", frame_loss + clip_loss, prog_bar=True, logger=False)
         return frame_loss + clip_loss
 
-    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> None:
+    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], index: int) -> None:
         frame_loss, clip_loss, detection, recognition = self._losses(batch, 0.0)
         _, labels, action = batch
         valid = labels.flatten() != IGNORE
@@ -119,7 +102,7 @@ class FitModule(lightning.LightningModule):
         )
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        options = self.training_options
+        options = self.options
         optimizer = adamw([(self.model, options["learning_rate"])], options["weight_decay"])
         return cosine_schedule(self.trainer, optimizer, options["epochs"], 0.1)
 
@@ -157,7 +140,7 @@ class FitData(lightning.LightningDataModule):
         training, held_out = split_people(recordings, config.held_out_people)
         acted = act(config.actor_takes, config.actor_first_seed, actions)
         variation = Variation(**config.variation)
-        options = dict(window_s=config.window_s, clips=config.clips, seed=config.seed)
+        options: dict[str, Any] = dict(window_s=config.window_s, clips=config.clips, seed=config.seed)
         length = config.windows_per_epoch
         self._train = MixedDataset(
             WindowDataset(tracks(training, actions), length=length, variation=variation, **options),
@@ -278,7 +261,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--hold-out", nargs="+", metavar="PERSON", help="validate on these people, not trained on")
     options = parser.parse_args(arguments)
     try:
-        config = FitConfig.load(options.config)
+        config = load(FitConfig, options.config)
         if options.epochs:
             config = replace(config, epochs=options.epochs)
         if options.hold_out:

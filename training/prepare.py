@@ -74,7 +74,7 @@ def prepare(
         output,
         name=name,
         actions=actions_of(reader, root),
-        people=people or getattr(reader, "PEOPLE", 1),
+        people=people or int(getattr(reader, "PEOPLE", 1)),
         joints=joints,
         dimensions=dimensions,
     ) as writer:

@@ -82,8 +82,8 @@ def read_runs(directory: Path) -> list[Run]:
         raise ValueError(f"{directory} holds no {RESULT}: make the runs with `python -m training.study`")
     runs = []
     for record in records:
-        parts = [*record.name.split("/"), "", "", ""][:4]
-        runs.append(Run(*parts, record=record))
+        name, row, column, seed = [*record.name.split("/"), "", "", ""][:4]
+        runs.append(Run(name, row, column, seed, record))
     return runs
 
 

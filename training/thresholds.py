@@ -11,6 +11,7 @@ import itertools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -68,7 +69,7 @@ def run(recording: Recording, engine: RememberingEngine, settings: Settings) -> 
 def grid(**values: list[float]) -> Iterator[Settings]:
     """All combinations that are allowed."""
     for combination in itertools.product(*values.values()):
-        chosen = dict(zip(values, combination, strict=True))
+        chosen: dict[str, Any] = dict(zip(values, combination, strict=True))
         if chosen["end_threshold"] <= chosen["start_threshold"]:
             yield Settings(**chosen)
 

@@ -61,7 +61,7 @@ SPLITS_IN_FILES = {"pku_mmd": {"cross_subject"}, "ntu_2d": {"cross_subject", "cr
 def read(path: Path) -> Any:
     """The configuration of a file, of the class that its name says."""
     kind = next(kind for prefix, kind in KINDS.items() if path.stem.startswith(prefix))
-    return FitConfig.load(path) if kind is FitConfig else load(kind, path)
+    return load(kind, path)
 
 
 def published(kind: str) -> list[Path]:
