@@ -152,7 +152,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     found = json.loads(output.read_text())
     assert (found["width"], found["batch"], found["views"]) == (8, 4, 2)
     ours, published = found["ways"]["ours"], found["ways"]["published"]
-    assert found["ratio"] == pytest.approx(ours["median"] / published["median"])
+    assert found["ratios"]["ours"] == pytest.approx(ours["median"] / published["median"])
     assert "published" in capsys.readouterr().out
     assert main([*words, "--archive", str(tmp_path)]) == 1
     assert "holds no archive" in capsys.readouterr().err
