@@ -243,7 +243,7 @@ def fit(
     trainer.fit(
         module, FitData(config, root, workers), ckpt_path=str(checkpoint) if resume else None, weights_only=True
     )
-    trainer.save_checkpoint(checkpoint)
+    trainer.save_checkpoint(checkpoint, weights_only=False)
     save_curves(output / "metrics.csv", output / "curves.png")
     return checkpoint
 

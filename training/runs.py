@@ -155,7 +155,7 @@ def train(
     if run.resume and trainer.is_global_zero and metrics.is_file():
         _continue_log(trainer, metrics, resumed)
     trainer.fit(module, data, ckpt_path=str(resumed) if run.resume else None, weights_only=True)
-    trainer.save_checkpoint(resumed)
+    trainer.save_checkpoint(resumed, weights_only=False)
     if trainer.is_global_zero and metrics.is_file():
         save_curves(metrics, run.output / "curves.png")
 
