@@ -20,6 +20,7 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 from training.configuration import ConfigError, RunOptions
 from training.curves import save_curves
@@ -107,6 +108,18 @@ def seed_step(seed: int, step: int, rank: int = 0) -> int:
     value = (seed * 1_000_003 + step * 65_537 + rank) % (2**31)
     torch.manual_seed(value)
     return value
+
+
+def step_generator(module: lightning.LightningModule, seed: int) -> torch.Generator:
+    """A generator on the module's device for one training step, which see `seed_step`."""
+    value = seed_step(seed, module.global_step, module.global_rank)
+    return torch.Generator(module.device).manual_seed(value)
+
+
+@rank_zero_only
+def say(text: str) -> None:
+    """Print in the first of several processes."""
+    print(text)
 
 
 def make_trainer(

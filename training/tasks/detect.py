@@ -20,7 +20,7 @@ import numpy as np
 
 from training.configuration import ConfigError, RunOptions, option, parse
 from training.data.frames import FRAMES
-from training.runs import Record
+from training.runs import Record, say
 from training.tasks.frame_scores import FrameScores, decoded_events, runs_above
 from training.tasks.framewise import FramewiseConfig, judge
 from usdrl_ros.evaluation.metrics import (
@@ -100,8 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if "frame_accuracy" in found:
             values = [f"frame accuracy {found['frame_accuracy']:.3f}"]
             values += [f"{kind} mAP_action@0.5 {found[f'{kind}_map_action_0.5']:.3f}" for kind in config.postprocessing]
-            print(f"{part}: {', '.join(values)}")
-    print(f"wrote {run.output}: {record.seconds:.0f} s")
+            say(f"{part}: {', '.join(values)}")
+    say(f"wrote {run.output}: {record.seconds:.0f} s")
     return 0
 
 

@@ -17,7 +17,7 @@ from training.model.encoder import instance_feature
 from training.model.options import ModelOptions
 from training.model.usdrl import USDRL
 from training.optimization import adamw, cosine_schedule
-from training.runs import seed_step
+from training.runs import step_generator
 from training.tasks.features import BATCH, observe
 
 
@@ -31,22 +31,18 @@ class FineTuningModule(lightning.LightningModule):
         self.model.detection.requires_grad_(False)
         self.options = training
         self.view = ViewOptions(**training["view"])
-        self.generator: torch.Generator | None = None
 
     def logits(self, skeletons: Tensor) -> Tensor:
         """Skeletons (N, 3, T, V, M) to (N, K)."""
         return self.model.recognition(instance_feature(*self.model.tokens(skeletons)))
 
     def training_step(self, batch: ClipBatch, _: int) -> Tensor:
-        step_seed = seed_step(self.options["seed"], self.global_step, self.global_rank)
-        if self.generator is None or self.generator.device != self.device:
-            self.generator = torch.Generator(self.device)
-        self.generator.manual_seed(step_seed)
-        clips = observe(batch, self.options["observed"], self.generator)
-        logits = self.logits(make_views(clips, self.view, 1, self.generator)[0])
+        generator = step_generator(self, self.options["seed"])
+        clips = observe(batch, self.options["observed"], generator)
+        logits = self.logits(make_views(clips, self.view, 1, generator)[0])
         loss = functional.cross_entropy(logits, batch.label, label_smoothing=self.options["label_smoothing"])
         self._log("train", loss, logits, batch)
-        self.log("loss", loss, prog_bar=True, logger=False)
+        self.log("loss", loss, prog_bar=True, logger=False, batch_size=len(batch))
         return loss
 
     def validation_step(self, batch: ClipBatch, _: int) -> None:
@@ -56,7 +52,7 @@ class FineTuningModule(lightning.LightningModule):
     def _log(self, part: str, loss: Tensor, logits: Tensor, batch: ClipBatch) -> None:
         accuracy = (logits.argmax(-1) == batch.label).float().mean()
         values = {f"{part}_loss": loss.detach(), f"{part}_accuracy": accuracy}
-        self.log_dict(values, on_epoch=True, on_step=False, batch_size=len(batch))
+        self.log_dict(values, on_epoch=True, on_step=False, batch_size=len(batch), sync_dist=True)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         options = self.options

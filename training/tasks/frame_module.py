@@ -17,7 +17,7 @@ from training.data.frames import IGNORE, WindowBatch
 from training.model.options import ModelOptions
 from training.model.usdrl import USDRL
 from training.optimization import adamw, cosine_schedule
-from training.runs import seed_step
+from training.runs import step_generator
 
 
 class FramewiseModule(lightning.LightningModule):
@@ -30,7 +30,6 @@ class FramewiseModule(lightning.LightningModule):
         self.model.recognition.requires_grad_(False)
         self.model.encoder.requires_grad_(not training["frozen"])
         self.options, self.view = training, ViewOptions(**training["view"])
-        self.generator: torch.Generator | None = None
 
     def train(self, mode: bool = True) -> FramewiseModule:
         """Training mode; a frozen encoder stays in evaluation mode."""
@@ -46,10 +45,8 @@ class FramewiseModule(lightning.LightningModule):
         return loss, (logits.argmax(-1) == labels)[labels != IGNORE].float().mean()
 
     def training_step(self, batch: WindowBatch, _: int) -> Tensor:
-        seed = seed_step(self.options["seed"], self.global_step, self.global_rank)
-        if self.generator is None or self.generator.device != self.device:
-            self.generator = torch.Generator(self.device)
-        views = make_windows(batch.clips, batch.positions, self.view, self.generator.manual_seed(seed))
+        generator = step_generator(self, self.options["seed"])
+        views = make_windows(batch.clips, batch.positions, self.view, generator)
         loss, accuracy = self.loss(views, batch.labels, self.options["label_smoothing"])
         self.log_dict(
             {"train_loss": loss, "train_frame_accuracy": accuracy},

@@ -34,7 +34,7 @@ from training.model.options import ModelOptions
 from training.model.usdrl import USDRL
 from training.optimization import cosine_schedule
 from training.projectors import Projectors
-from training.runs import Record, RunOptions, make_trainer, seed_step, train
+from training.runs import Record, RunOptions, make_trainer, say, step_generator, train
 
 FUSED = "fused"
 
@@ -96,7 +96,6 @@ class PretrainModule(lightning.LightningModule):
         self.projectors = Projectors(self.model.options.width)
         self.options = training
         self.view, self.weights = ViewOptions(**training["view"]), LossWeights(**training["loss"])
-        self.generator: torch.Generator | None = None
 
     def project(self, views: Tensor) -> dict[str, list[dict[str, Tensor]]]:
         """Views (n, N, 3, T, V, M) to projections: for each modality, and `FUSED` of several, n by domain (N, D)."""
@@ -142,13 +141,10 @@ class PretrainModule(lightning.LightningModule):
         return total, terms
 
     def training_step(self, batch: ClipBatch, _: int) -> Tensor:
-        step_seed = seed_step(self.options["seed"], self.global_step, self.global_rank)
-        if self.generator is None or self.generator.device != self.device:
-            self.generator = torch.Generator(self.device)
-        self.generator.manual_seed(step_seed)
-        views = make_views(batch, self.view, self.options["views"], self.generator)
+        generator = step_generator(self, self.options["seed"])
+        views = make_views(batch, self.view, self.options["views"], generator)
         total, terms = self.loss(views)
-        each_epoch: dict[str, Any] = {"on_epoch": True, "on_step": False, "batch_size": len(batch)}
+        each_epoch: dict[str, Any] = {"on_epoch": True, "on_step": False, "batch_size": len(batch), "sync_dist": True}
         self.log_dict({f"train_{name}_loss": value for name, value in terms.items()}, **each_epoch)
         self.log("train_loss", total, **each_epoch)
         self.log("loss", total, prog_bar=True, logger=False, batch_size=len(batch))
@@ -239,7 +235,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"training.tasks.pretrain: {error}", file=sys.stderr)
         return 1
-    print(f"wrote {run.output / 'last.ckpt'}: {record.metrics['clips']} clips, {record.seconds:.0f} s")
+    say(f"wrote {run.output / 'last.ckpt'}: {record.metrics['clips']} clips, {record.seconds:.0f} s")
     return 0
 
 

@@ -36,7 +36,7 @@ from training.configuration import ConfigError, RunOptions, option, parse
 from training.data.archive import Archive, Clips
 from training.data.clips import ClipDataset
 from training.model.usdrl import USDRL
-from training.runs import LAST, Record, make_trainer, train
+from training.runs import LAST, Record, make_trainer, say, train
 from training.tasks.encoders import EncoderConfig, make_model, open_archive
 from training.tasks.features import device_of, embed, embed_views
 from training.tasks.fine_tuning import FineTuningData, FineTuningModule
@@ -244,7 +244,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"training.tasks.recognize: {error}", file=sys.stderr)
         return 1
-    print(f"top-1 {metrics['top1']:.1%} of {metrics['n_test']} clips, macro F1 {metrics['macro_f1']:.3f}: {run.output}")
+    say(f"top-1 {metrics['top1']:.1%} of {metrics['n_test']} clips, macro F1 {metrics['macro_f1']:.3f}: {run.output}")
     return 0
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from training.configuration import ConfigError, RunOptions, option, parse
-from training.runs import Record
+from training.runs import Record, say
 from training.tasks.frame_scores import FrameScores
 from training.tasks.framewise import FramewiseConfig, judge
 from usdrl_ros.evaluation.segmentation import edit_score, frame_accuracy, segmental_f1
@@ -84,8 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for part, found in (("validation", record.metrics.get("validation", {})), ("test", record.metrics)):
         if "edit" in found:
             values = [f"{name} {found[name]:.3f}" for name in ("frame_accuracy", "edit", "f1_0.1", "f1_0.25", "f1_0.5")]
-            print(f"{part}: {', '.join(values)}")
-    print(f"wrote {run.output}: {record.seconds:.0f} s")
+            say(f"{part}: {', '.join(values)}")
+    say(f"wrote {run.output}: {record.seconds:.0f} s")
     return 0
 
 
