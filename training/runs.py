@@ -141,7 +141,10 @@ def make_trainer(
     if given["logger"] == "tensorboard":
         from lightning.pytorch.loggers import TensorBoardLogger
 
-        given["logger"] = [table, TensorBoardLogger(run.output, name="", version="tensorboard")]
+        try:
+            given["logger"] = [table, TensorBoardLogger(run.output, name="", version="tensorboard")]
+        except ModuleNotFoundError as error:
+            raise ConfigError("--trainer.logger tensorboard needs TensorBoard: pip install tensorboard") from error
     checkpoint = ModelCheckpoint(
         run.output,
         filename=Path(LAST).stem,
