@@ -93,6 +93,15 @@ def spread(values: Sequence[float]) -> str:
     return f"{mean:.1f}" if len(values) == 1 else f"{mean:.1f} ± {100.0 * statistics.stdev(values):.1f}"
 
 
+def accuracy(runs: Sequence[Run], metric: str) -> str:
+    """The runs' accuracy, and the deviation over seeds, or over the draws within one run."""
+    values, draws = [run.value(metric) for run in runs], metric.removesuffix("top1") + "top1_std"
+    try:
+        return spread(values) if len(runs) > 1 else f"{spread(values)} ± {100.0 * runs[0].value(draws):.1f}"
+    except KeyError:
+        return spread(values)
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """Lines of a Markdown table."""
     return [
@@ -111,7 +120,7 @@ def set_table(runs: Sequence[Run], metric: str = "top1") -> list[str]:
     for row, title in ROWS.items():
         own = {column: cells[row, column] for column in COLUMNS if (row, column) in cells}
         if own:
-            values = [spread([run.value(metric) for run in own[c]]) if c in own else "-" for c in COLUMNS]
+            values = [accuracy(own[column], metric) if column in own else "-" for column in COLUMNS]
             lines.append([title, *values, cost(run for each in own.values() for run in each)])
     return table(["top-1, %", *COLUMNS.values(), "epochs, seeds, time"], lines)
 
@@ -248,6 +257,7 @@ def page(runs: Sequence[Run], output: Path) -> str:
         "Made by `python -m training.results` from logged runs; those are made by",
         "`python -m training.study training/configs/study.yaml`. Top-1 accuracy on people (or views) of the test part,",
         "which no run saw before its end. `±` is the deviation over seeds (one-shot: over 20 draws of the exemplars).",
+        "What they say, and where they fall short, is in [findings.md](findings.md).",
         "",
         f"Machine: {'; '.join(machines)}. Runs of {dates[0]} to {dates[-1]}; {len(runs)} runs, "
         f"{duration(sum(run.record.seconds for run in runs))} in all.",

@@ -20,6 +20,7 @@ def record(name: str, seconds: float = 60.0, config: dict[str, Any] | None = Non
 
 RECORDS = [
     record("utd_mhad/random/linear/0", top1=0.5, n_test=430),
+    record("utd_mhad/joint/one_shot/0", top1=0.5, top1_std=0.034, n_test=430),
     record("utd_mhad/joint/linear/0", top1=0.71, n_test=430, confusion=[[1, 0], [0, 1]]),
     record("utd_mhad/scratch/labels_10/0", top1=0.3, n_test=430),
     record("utd_mhad/joint/labels_10/0", top1=0.4, n_test=430),
@@ -54,7 +55,7 @@ def test_each_figure_stands_in_its_cell(runs: Path, tmp_path: Path) -> None:
     text = page.read_text(encoding="utf-8")
     utd = text[text.index("## UTD-MHAD\n") :]
     assert row(utd, "random encoder, J")[:5] == ["50.0", "-", "-", "-", "-"]
-    assert row(utd, "USDRL joint")[:5] == ["71.0", "-", "-", "50.0 ± 14.1", "-"]
+    assert row(utd, "USDRL joint")[:5] == ["71.0", "-", "50.0 ± 3.4", "50.0 ± 14.1", "-"]
     assert row(utd, "USDRL joint")[5] == "5 epochs x 2 seeds, 2 min"
     assert row(utd, "supervised from scratch, J")[3] == "30.0"
     clean = text[text.index("not copies of training clips") :]
