@@ -72,7 +72,8 @@ else
 	@echo "Installing ROS 2 $(ROS_DISTRO) from PyPI into $(VENV) (once, about a minute)"
 	@$(PYTHON) tools/environment.py check wheels
 	@$(PYTHON) -m venv $(VENV)
-	@touch $(VENV)/constraints.txt
+	@# What colcon asks of setuptools holds for what the tests bring in later, too.
+	@echo 'setuptools<80' > $(VENV)/constraints.txt
 	@$(PIP) -r requirements/run.txt $(WHEELS) $(COLCON)
 	@$(VENV)/bin/python tools/environment.py mend
 endif
