@@ -25,7 +25,7 @@ def run(name: str, root: Path, output: Path, *options: str) -> int:
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_set_becomes_an_archive(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     expected = WRITERS[name](tmp_path / "root", frames=300)
-    assert run(name, tmp_path / "root", tmp_path / "archive") == 0
+    assert run(name, tmp_path / "root", tmp_path / "archive", "--people", "1") == 0
     archive, reader = Archive(tmp_path / "archive"), load_set(name)
     assert (archive.name, archive.actions, archive.dimensions) == (name, reader.ACTIONS, 3)
     assert len(archive) == len(expected.joints)
@@ -49,9 +49,9 @@ def test_a_set_becomes_an_archive(name: str, tmp_path: Path, capsys: pytest.Capt
     assert f"{len(expected.segments)} segments, {frames} frames" in told
 
 
-def test_two_people_belong_together(tmp_path: Path) -> None:
+def test_a_set_of_two_people_keeps_them_together(tmp_path: Path) -> None:
     expected = sbu_interaction(tmp_path / "root", frames=10)
-    assert run("sbu_interaction", tmp_path / "root", tmp_path / "archive", "--people", "2") == 0
+    assert run("sbu_interaction", tmp_path / "root", tmp_path / "archive") == 0
     _, joints, segments = Archive(tmp_path / "archive").recording_of(0)
     assert joints.shape == (10, 2, 25, 3)
     assert len(segments) == 1
