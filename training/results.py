@@ -134,8 +134,9 @@ def cost(runs: Iterable[Run]) -> str:
     for column in ("labels_10", "fine_tuned", "detection"):
         if own := by_column.get(column):
             seconds = sum(run.record.seconds for run in own)
-            epochs = own[0].record.config.get("epochs")
-            of = f"{epochs} epochs" if epochs else f"{len(own[0].record.config.get('runs', ()))} runs"
+            config = own[0].record.config
+            averaged = config.get("runs") or config.get("scores")
+            of = f"{len(averaged)} runs averaged" if averaged else f"{config['epochs']} epochs"
             seeds = len({run.seed for run in own})
             told.append(f"{of} x {seeds} seed{'s' * (seeds > 1)}, {duration(seconds)}")
     return "; ".join(told) or "encoder frozen"
@@ -273,7 +274,7 @@ def page(runs: Sequence[Run], output: Path) -> str:
             counts = f"{example.metrics['n_test']} test clips." if example else ""
             section(title_of(name), [counts, "", *set_table(found)])
             if clean := [run for run in found if "cross_view_clean" in run.record.metrics.get("also", {})]:
-                text = "Of these, the test clips that are not copies of training clips:"
+                text = "Of these, the test clips that are not copies of training clips (eight of the ten actions):"
                 lines.extend(["", text, "", *set_table(clean, "also/cross_view_clean/top1")])
     section("Pretrained against a random encoder: linear probe, points", margins(recognition, "linear", RANDOM))
     section("Pretrained against from scratch: 10 % of the labels, points", margins(recognition, "labels_10", SCRATCH))
@@ -312,6 +313,7 @@ def main(arguments: list[str] | None = None) -> int:
         kept.parent.mkdir(parents=True, exist_ok=True)
         if options.runs != kept:
             content = ",\n".join(json.dumps(_short(asdict(run.record))) for run in runs)
+            content = content.replace(f"{options.runs.resolve()}/", "")  # where they ran is nobody's concern
             kept.write_text(f"[\n{content}\n]\n", encoding="utf-8")
         options.output.write_text(page(runs, options.output), encoding="utf-8")
     except ValueError as error:
