@@ -6,7 +6,7 @@ import argparse
 import types
 import typing
 from collections.abc import Sequence
-from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -112,6 +112,17 @@ def build(kind: type[Config], content: dict[str, Any], where: str) -> Config:
         raise
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{where}: {error}") from error
+
+
+def plain_values(config: Any) -> dict[str, Any]:
+    """A configuration as checkpoints keep it: dictionaries, lists, texts and numbers, for `weights_only=True`."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        return [plain(item) for item in value] if isinstance(value, tuple | list) else value
+
+    return plain(asdict(config))
 
 
 def _convert(value: Any, hint: Any, where: str) -> Any:

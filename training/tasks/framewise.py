@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from rich.progress import track
 from torch.utils.data import DataLoader
 
 from training.augmentations import NO_VARIATION, ViewOptions
-from training.configuration import ConfigError, RunOptions, option
+from training.configuration import ConfigError, RunOptions, option, plain_values
 from training.data.archive import Archive
 from training.data.clips import ShuffledBatches
 from training.data.errors import DatasetError
@@ -174,7 +174,7 @@ def _train(config: FramewiseConfig, run: RunOptions) -> tuple[dict[str, list[Fra
     begin = make_model(config, config.checkpoint, archive, config.drop_path)
     data = FramewiseData(config, archive, begin.options.people)
     # An exported model has windows of seconds, however they were measured here.
-    training = asdict(config) | {"window_s": data.window_s}
+    training = plain_values(config) | {"window_s": data.window_s}
     module = FramewiseModule(begin.options.as_dict(), json.loads(json.dumps(training)))
     module.model.load_state_dict(begin.state_dict())
     trainer = make_trainer(

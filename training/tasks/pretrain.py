@@ -13,7 +13,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import lightning
@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from training.augmentations import ViewOptions, make_views
-from training.configuration import ConfigError, option, parse
+from training.configuration import ConfigError, option, parse, plain_values
 from training.data.archive import Archive, Clips
 from training.data.clips import ClipBatch, ClipDataset, ShuffledBatches, batches
 from training.losses import DOMAINS, LossWeights, feature_decorrelation, gather, modality_consistency
@@ -206,7 +206,7 @@ def pretrain(config: PretrainConfig, run: RunOptions) -> Record:
     started = time.monotonic()
     lightning.seed_everything(config.seed, verbose=False)
     data = PretrainData(config)
-    module = PretrainModule(config.model(data.dataset.joints).as_dict(), _plain(config))
+    module = PretrainModule(config.model(data.dataset.joints).as_dict(), plain_values(config))
     trainer = make_trainer(run, config.epochs, reload_dataloaders_every_n_epochs=1)
     train(trainer, module, data, run)
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("train")}
@@ -214,17 +214,6 @@ def pretrain(config: PretrainConfig, run: RunOptions) -> Record:
     if trainer.is_global_zero:
         record.save(run.output)
     return record
-
-
-def _plain(config: PretrainConfig) -> dict[str, Any]:
-    """Plain values, for a checkpoint that loads with `weights_only=True`."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: plain(item) for key, item in value.items()}
-        return [plain(item) for item in value] if isinstance(value, tuple | list) else value
-
-    return plain(asdict(config))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

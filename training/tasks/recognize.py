@@ -32,7 +32,7 @@ import lightning
 import torch
 
 from training.augmentations import ViewOptions
-from training.configuration import ConfigError, RunOptions, option, parse
+from training.configuration import ConfigError, RunOptions, option, parse, plain_values
 from training.data.archive import Archive, Clips
 from training.data.clips import ClipDataset
 from training.model.usdrl import USDRL
@@ -160,7 +160,7 @@ def _linear(
     weight, bias, curve = fit_linear(features.to(device), labels, len(archive.actions), options, validation)
     model.recognition.load_state_dict({"weight": weight, "bias": bias})
     save_curve(curve, run.output)
-    save_checkpoint(model, _plain(config), run)
+    save_checkpoint(model, plain_values(config), run)
     measured = [(line.epoch + 1, line.val_accuracy) for line in curve if line.val_accuracy is not None]
     figures: dict[str, Any] = {"train_top1": curve[-1].train_accuracy if curve else None}
     if measured:
@@ -202,7 +202,7 @@ def _fine_tuned(
     assert config.batch_size is not None
     people = model.options.people
     validation = ClipDataset([(archive, parts.validation)], people) if len(parts.validation) else None
-    module = FineTuningModule(model.options.as_dict(), _plain(config))
+    module = FineTuningModule(model.options.as_dict(), plain_values(config))
     module.model.load_state_dict(model.state_dict())
     data = FineTuningData(
         ClipDataset([(archive, parts.train)], people), validation, config.batch_size, config.seed, config.workers
@@ -223,17 +223,6 @@ def _fine_tuned(
     if curve.measured:
         figures |= {"val_top1": curve.measured[-1][1], "val_curve": curve.measured}
     return trainer.strategy.root_device, trainer.is_global_zero, figures
-
-
-def _plain(config: RecognizeConfig) -> dict[str, Any]:
-    """Plain values, for a checkpoint that loads with `weights_only=True`."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: plain(item) for key, item in value.items()}
-        return [plain(item) for item in value] if isinstance(value, tuple | list) else value
-
-    return plain(asdict(config))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
