@@ -244,10 +244,9 @@ def _as_seen(joints: Tensor, options: ViewOptions, draw: _Draw) -> Tensor:
 
 def _augment(joints: Tensor, options: ViewOptions, draw: _Draw) -> Tensor:
     """What changes after normalisation, (N, T, M, V, 3)."""
-    count, vertices = len(joints), joints.shape[3]
+    vertices = joints.shape[3]
     if options.mirror:
         joints = torch.where(draw.chance(options.mirror)[:, None, None, None, None], mirror(joints), joints)
-    transform = None
     if options.yaw_deg or options.tilt_deg or options.size:
         transform = draw.rotation(options.yaw_deg, options.tilt_deg)
         transform = transform * (1.0 + draw.uniform(-options.size, options.size))[:, None, None]
@@ -264,7 +263,6 @@ def _augment(joints: Tensor, options: ViewOptions, draw: _Draw) -> Tensor:
     if options.unseen:
         hidden = draw.hidden(vertices) & draw.chance(options.unseen)[:, None, None]
         joints = joints.masked_fill(hidden[:, :, None, :, None], 0.0)
-    assert len(joints) == count
     return joints
 
 

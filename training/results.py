@@ -12,7 +12,7 @@ import json
 import statistics
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -267,7 +267,10 @@ def page(runs: Sequence[Run], output: Path) -> str:
         "",
         *pretraining_table(pretraining),
     ]
-    section: Callable[[str, list[str]], None] = lambda title, body: lines.extend(["", f"## {title}", "", *body])  # noqa: E731
+
+    def section(title: str, body: list[str]) -> None:
+        lines.extend(["", f"## {title}", "", *body])
+
     for name, own in by_set.items():
         if found := [run for run in own if run.column in COLUMNS]:
             example = next((run.record for run in found if "n_test" in run.record.metrics), None)

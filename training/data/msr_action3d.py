@@ -12,7 +12,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from training.data.errors import DatasetError
-from training.data.files import at_rate, find_files, numbered_action, parse_name, read_table, trimmed_clip
+from training.data.files import (
+    at_rate,
+    find_files,
+    numbered_action,
+    odd_people_train,
+    parse_name,
+    read_table,
+    trimmed_clip,
+)
 from usdrl_ros.recording import Recording
 
 NAME, TITLE, LAYOUT = "msr_action3d", "MSR Action3D", "kinect_v1_20"
@@ -26,11 +34,7 @@ _FROM_KINECT_V1 = [6, 3, 2, 19, 0, 7, 9, 11, 1, 8, 10, 12, 4, 13, 15, 17, 5, 14,
 """The line that each joint of Kinect v1 is on."""
 
 
-def _cross_subject(name: str, person: str, view: str) -> str:
-    return "train" if int(person[1:]) % 2 else "test"
-
-
-PROTOCOLS = {"cross_subject": _cross_subject}
+PROTOCOLS = {"cross_subject": odd_people_train}
 
 
 def find(root: Path) -> list[Path]:

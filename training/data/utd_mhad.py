@@ -12,7 +12,7 @@ import numpy as np
 import scipy.io
 
 from training.data.errors import DatasetError
-from training.data.files import at_rate, find_files, numbered_action, parse_name, trimmed_clip
+from training.data.files import at_rate, find_files, numbered_action, odd_people_train, parse_name, trimmed_clip
 from usdrl_ros.recording import Recording
 
 NAME, TITLE, LAYOUT = "utd_mhad", "UTD-MHAD", "kinect_v1_20"
@@ -26,11 +26,7 @@ FRAMES_PER_SECOND = 30.0
 _FROM_KINECT_V1 = [3, 2, 1, 0, *range(4, 20)]
 
 
-def _cross_subject(name: str, person: str, view: str) -> str:
-    return "train" if int(person[1:]) % 2 else "test"
-
-
-PROTOCOLS = {"cross_subject": _cross_subject}
+PROTOCOLS = {"cross_subject": odd_people_train}
 
 
 def find(root: Path) -> list[Path]:

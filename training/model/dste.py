@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.model.encoder import Attention, Encoder, sinusoids
+from training.model.encoder import Attention, Encoder, Stream, sinusoids
 
 
 class DropPath(nn.Module):
@@ -127,17 +127,8 @@ class DenseLayer(nn.Module):
         return torch.lerp(dense, self.ca(x, attend).type_as(dense), self.alpha)
 
 
-class Stream(nn.Module):
-    """The layers of one stream, over embedded tokens; its position code is added before every layer."""
-
-    def __init__(self, position: Tensor, learned: bool, layers: list[DenseLayer]) -> None:
-        """Take a position code (1, L, H), learned or fixed."""
-        super().__init__()
-        if learned:
-            self.position = nn.Parameter(position)
-        else:
-            self.register_buffer("position", position, persistent=False)
-        self.layers = nn.ModuleList(layers)
+class DenseStream(Stream):
+    """A stream whose position code is added before every layer."""
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(N, L, H) to (N, L, H)."""
@@ -185,6 +176,6 @@ class DSTE(Encoder):
             frames,
             joints,
             people,
-            Stream(sinusoids(frames, width), False, stack(frames, attention == "causal")),
-            Stream(spatial_position, True, stack(joint_tokens, False)),
+            DenseStream(sinusoids(frames, width), False, stack(frames, attention == "causal")),
+            DenseStream(spatial_position, True, stack(joint_tokens, False)),
         )

@@ -7,7 +7,7 @@ Letters: N batch, C coordinates, T frames, V joints, M people, L tokens, H width
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -75,6 +75,18 @@ class Embedding(nn.Sequential):
         super().__init__(
             nn.Linear(token_size, width), nn.LayerNorm(width), nn.ReLU(inplace=True), nn.Linear(width, width)
         )
+
+
+class Stream(nn.Module):
+    """One stream's layers and position code (1, L, H), learned or fixed; each encoder joins them its own way."""
+
+    def __init__(self, position: Tensor, learned: bool, layers: Sequence[nn.Module]) -> None:
+        super().__init__()
+        if learned:
+            self.position = nn.Parameter(position)
+        else:
+            self.register_buffer("position", position, persistent=False)
+        self.layers = nn.ModuleList(layers)
 
 
 class Encoder(nn.Module):

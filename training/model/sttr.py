@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.model.encoder import Attention, Encoder, sinusoids
+from training.model.encoder import Attention, Encoder, Stream, sinusoids
 
 
 class Layer(nn.Module):
@@ -28,21 +28,15 @@ class Layer(nn.Module):
         return self.norm2(x + self.linear2(functional.relu(self.linear1(x))))
 
 
-class Stream(nn.Module):
-    """The layers of one stream, over embedded tokens; its position code is added once."""
-
-    def __init__(self, position: Tensor, learned: bool, layers: list[Layer]) -> None:
-        """Take a position code (1, L, H), learned or fixed."""
-        super().__init__()
-        if learned:
-            self.position = nn.Parameter(position)
-        else:
-            self.register_buffer("position", position, persistent=False)
-        self.layers = nn.Sequential(*layers)
+class PlainStream(Stream):
+    """A stream whose position code is added once."""
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(N, L, H) to (N, L, H)."""
-        return self.layers(tokens + self.position)
+        tokens = tokens + self.position
+        for layer in self.layers:
+            tokens = layer(tokens)
+        return tokens
 
 
 class STTR(Encoder):
@@ -74,6 +68,6 @@ class STTR(Encoder):
             frames,
             joints,
             people,
-            Stream(sinusoids(frames, width), False, [Layer(width, heads, causal) for _ in range(layers)]),
-            Stream(spatial_position, True, [Layer(width, heads, False) for _ in range(layers)]),
+            PlainStream(sinusoids(frames, width), False, [Layer(width, heads, causal) for _ in range(layers)]),
+            PlainStream(spatial_position, True, [Layer(width, heads, False) for _ in range(layers)]),
         )

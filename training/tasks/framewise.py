@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader
 from training.augmentations import NO_VARIATION, ViewOptions
 from training.configuration import ConfigError, RunOptions, option, plain_values
 from training.data.archive import Archive
-from training.data.clips import ShuffledBatches
+from training.data.clips import ShuffledBatches, take
 from training.data.errors import DatasetError
 from training.data.frames import FrameSource, RandomWindows, SlidingWindows, WindowBatch, WindowLength, merge
 from training.model.usdrl import USDRL
@@ -113,7 +113,7 @@ class FramewiseData(lightning.LightningDataModule):
         return DataLoader(
             self._windows,
             batch_sampler=sampler,
-            collate_fn=_take,
+            collate_fn=take,
             num_workers=config.workers,
             pin_memory=torch.cuda.is_available(),
         )
@@ -276,9 +276,4 @@ def _scores_file(directory: Path, part: str) -> Path:
 
 
 def _in_order(windows: SlidingWindows) -> DataLoader[WindowBatch]:
-    return DataLoader(windows, BATCH, shuffle=False, collate_fn=_take)
-
-
-def _take(batch: Any) -> Any:
-    """What collates a batch that is one already."""
-    return batch
+    return DataLoader(windows, BATCH, shuffle=False, collate_fn=take)
