@@ -190,9 +190,16 @@ class RandomWindows(Dataset[WindowBatch]):
     """
 
     def __init__(
-        self, source: FrameSource, count: int, *, slower: float = 1.0, faster: float = 1.0, seed: int = 0
+        self,
+        source: FrameSource,
+        count: int,
+        *,
+        slower: float = 1.0,
+        faster: float = 1.0,
+        seed: int = 0,
+        share: Sequence[float] = (),
     ) -> None:
-        """Take a source and how many windows make an epoch.
+        """Take a source, how many windows make an epoch, and factors (R,) on the chances of its recordings.
 
         Raises:
             ValueError: A factor is below 1, or there is no window.
@@ -202,8 +209,8 @@ class RandomWindows(Dataset[WindowBatch]):
         self._source, self._count, self._seed = source, count, seed
         self._slowest, self._fastest = -np.log(slower), np.log(faster)
         clocks = [source.clock(recording) for recording in source.recordings]
-        duration = np.array([clock[-1] - clock[0] for clock in clocks])
-        self._share = duration / duration.sum()
+        chance = np.array([clock[-1] - clock[0] for clock in clocks]) * (np.array(share) if len(share) else 1.0)
+        self._share = chance / chance.sum()
         self.epoch = 0
 
     def __len__(self) -> int:

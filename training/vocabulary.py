@@ -1,0 +1,61 @@
+"""A vocabulary: actions by the labels of several data sets, read from a YAML file such as vocabulary_hri_1.yaml."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from training.configuration import ConfigError
+from training.data.sets import load_set
+
+OTHER = "other"
+"""Something is done that the vocabulary has no word for."""
+IGNORED = "ignored"
+"""What is done here is not known."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Which labels of which data sets stand for an action.
+
+    Args:
+        actions: Names, in the order of the classes.
+        words: Data set -> its label -> the action.
+    """
+
+    actions: tuple[str, ...]
+    words: dict[str, dict[str, str]]
+
+    def action(self, data_set: str, label: str) -> str:
+        """What a data set's label stands for; `OTHER` where the vocabulary has no word for it."""
+        return self.words.get(data_set, {}).get(label, OTHER)
+
+
+def load_vocabulary(path: Path | str) -> Vocabulary:
+    """Read `action: {data set: [label, ...], ...}` for each action.
+
+    Raises:
+        ConfigError: The file is missing or malformed, a data set or a label is unknown, or one stands for two actions.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"cannot read the vocabulary {path}: {error}") from error
+    if not isinstance(content, dict) or not content:
+        raise ConfigError(f"{path}: expected a mapping of actions to data sets and their labels")
+    words: dict[str, dict[str, str]] = {}
+    for action, sets in content.items():
+        if action in (OTHER, IGNORED) or not isinstance(action, str) or not isinstance(sets, dict):
+            raise ConfigError(f"{path}: {action!r}: expected the name of an action and `data set: [label, ...]`")
+        for data_set, labels in sets.items():
+            known = load_set(data_set).ACTIONS
+            for label in labels if isinstance(labels, list) else [labels]:
+                if label not in known:
+                    raise ConfigError(f"{path}: {action}: {data_set} has no label '{label}'; it has {', '.join(known)}")
+                if words.setdefault(data_set, {}).setdefault(label, action) != action:
+                    raise ConfigError(
+                        f"{path}: '{label}' of {data_set} stands for {words[data_set][label]} and for {action}"
+                    )
+    return Vocabulary(tuple(content), words)
