@@ -1,0 +1,1 @@
+"""How good the shipped model is: what `training.evaluate_box` measures."""
