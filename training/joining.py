@@ -144,7 +144,7 @@ def _passage(begin: np.ndarray, end: np.ndarray, step: float) -> tuple[np.ndarra
 
 
 def _idle(pose: np.ndarray, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A person who stays in a pose (25, 3): sways as a whole, more with the head than with the feet, and moves a bit."""
+    """A person who stays in a pose (25, 3): sways, more with the head than with the feet, and trembles."""
     height = np.nan_to_num(pose[:, 1] - np.nanmin(pose[:, 1])) if np.isfinite(pose[:, 1]).any() else np.zeros(25)
     reach = (height / max(float(height.max()), 0.1))[:, None]
     poses = np.repeat(pose[None], len(times), 0)
@@ -152,5 +152,3 @@ def _idle(pose: np.ndarray, times: np.ndarray, rng: np.random.Generator) -> np.n
         wave = np.sin(2 * np.pi * (frequency * times + rng.random()))
         poses += wave[:, None, None] * reach * rng.normal(0.0, SWAY_M, 3) * np.array([1.0, 0.2, 1.0])
     return poses + rng.normal(0.0, JITTER_M * rng.random(), poses.shape)
-
-

@@ -1,7 +1,9 @@
 """How the settings of events trade recall for false events, on people held out of training: a table to choose from.
 
+    python -m training.thresholds model.onnx --archive archives/hri_1
+
 The model's outputs are computed once; each setting is then run through the recognizer itself, so that what is measured
-is what runs on the robot. Test people are refused.
+is what runs on the robot. Test people are never looked at.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import itertools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -18,18 +21,13 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from training.data import utkinect
-from training.data.acted import VALIDATION_SEED, act
-from training.data.sets import read_all
-from usdrl_ros.evaluation.bag_writer import seconds_to_ns
-from usdrl_ros.evaluation.metrics import Interval, Summary, intervals_of_events, summarize
+from training.box.sessions import Detected, play, recordings_of, truths_of
+from training.configuration import ConfigError
+from training.data.archive import Archive
+from training.tasks.robot import words_of
 from usdrl_ros.inference.engine import Engine, ModelError, Predictions, load_engine
-from usdrl_ros.recognizer import Recognizer
 from usdrl_ros.recording import Recording
 from usdrl_ros.settings import Settings
-from usdrl_ros.skeleton.person import Person
-
-_START_NS = 1_000_000_000
 
 
 class RememberingEngine:
@@ -52,18 +50,28 @@ class RememberingEngine:
         self._next += 1
         return self._outputs[self._next - 1]
 
+    def close(self) -> None:
+        """Forget all; the other engine stays."""
+        self._outputs.clear()
 
-def run(recording: Recording, engine: RememberingEngine, settings: Settings) -> list[Interval]:
-    """The events of a recording, in its seconds."""
-    engine.rewind()
-    recognizer = Recognizer(engine, settings)  # type: ignore[arg-type]
-    events = []
-    for index, seconds in enumerate(recording.stamps):
-        people = [Person(name, recording.layout, joints[index]) for name, joints in recording.joints.items()]
-        recognizer.observe(_START_NS + seconds_to_ns(seconds), people)
-        while step := recognizer.step():
-            events += step.events
-    return intervals_of_events(recording.name, events + recognizer.finish(), _START_NS)
+    def __enter__(self) -> RememberingEngine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def measure(recordings: list[Recording], engines: list[RememberingEngine], settings: Settings) -> dict[str, Any]:
+    """The figures of all recordings under one choice of settings."""
+    events, truths, duration_s = [], [], 0.0
+    for recording, engine in zip(recordings, engines, strict=True):
+        engine.rewind()
+        events += play(engine, recording, settings)
+        truths += truths_of(recording)
+        duration_s += float(np.ptp(recording.stamps))
+    return Detected(events, truths, duration_s).figures()
 
 
 def grid(**values: list[float]) -> Iterator[Settings]:
@@ -76,22 +84,30 @@ def grid(**values: list[float]) -> Iterator[Settings]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m training.thresholds", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("model", type=Path, help="an .onnx file whose training left out the people")
-    parser.add_argument("--root", type=Path, required=True, help="directory of UTKinect-Action3D")
-    parser.add_argument("--people", nargs="+", required=True, help="held-out training people")
-    parser.add_argument("--acted", type=int, default=0, help="takes of the actor as well; default: %(default)s")
-    parser.add_argument("--start", nargs="+", type=float, default=[0.3, 0.4, 0.5, 0.6, 0.7], help="start_threshold")
-    parser.add_argument("--end", nargs="+", type=float, default=[0.1, 0.2, 0.3, 0.4], help="end_threshold")
-    parser.add_argument("--confirm", nargs="+", type=float, default=[0.1, 0.3, 0.5], help="confirm_s")
-    parser.add_argument("--patience", nargs="+", type=float, default=[0.3, 0.5, 0.8], help="patience_s")
+    parser = argparse.ArgumentParser(
+        prog="python -m training.thresholds",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", type=Path, help="an .onnx file whose training left out the validation people")
+    parser.add_argument("--archive", type=Path, default=Path("archives/hri_1"), help="sessions (default: %(default)s)")
+    parser.add_argument(
+        "--of", nargs="+", default=[""], help="only recordings that begin so, such as utkinect_action3d"
+    )
+    parser.add_argument("--start", nargs="+", type=float, default=[0.4, 0.5, 0.6, 0.7, 0.8], help="start_threshold")
+    parser.add_argument("--end", nargs="+", type=float, default=[0.1, 0.2, 0.3], help="end_threshold")
+    parser.add_argument("--confirm", nargs="+", type=float, default=[0.2, 0.4, 0.6], help="confirm_s")
+    parser.add_argument("--patience", nargs="+", type=float, default=[0.5, 1.0], help="patience_s")
     options = parser.parse_args(arguments)
-    if tested := set(options.people) & set(utkinect.TEST_PEOPLE):
-        parser.error(f"{', '.join(sorted(tested))}: people of the test split are not to choose settings on")
     try:
-        recordings = [r for r in read_all(utkinect.NAME, options.root) if r.person in options.people]
+        archive = Archive(options.archive)
         with load_engine(options.model) as engine:
-            recordings += act(options.acted, VALIDATION_SEED, engine.info.actions)
+            if words_of(archive) != engine.info.actions:
+                raise ConfigError(f"{options.model} knows other actions than {options.archive}")
+            found = [recordings_of(archive, "validation", prefix, engine.info.actions) for prefix in options.of]
+            recordings = list(itertools.chain.from_iterable(found))
+            if not recordings:
+                raise ConfigError(f"no validation recording begins with {', '.join(options.of)}")
             engines = [RememberingEngine(engine) for _ in recordings]
             settings = list(
                 grid(
@@ -101,7 +117,7 @@ def main(arguments: list[str] | None = None) -> int:
                     patience_s=options.patience,
                 )
             )
-            results = [_measure(recordings, engines, chosen) for chosen in track(settings, description="settings")]
+            results = [measure(recordings, engines, chosen) for chosen in track(settings, description="settings")]
     except (ModelError, ValueError) as error:
         print(f"training.thresholds: {error}", file=sys.stderr)
         return 1
@@ -109,30 +125,17 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _measure(recordings: list[Recording], engines: list[RememberingEngine], settings: Settings) -> Summary:
-    events, truths, duration_s = [], [], 0.0
-    for recording, engine in zip(recordings, engines, strict=True):
-        events += run(recording, engine, settings)
-        truths += [
-            Interval(recording.name, s.action, s.start, s.end, person_id=s.person_id) for s in recording.segments
-        ]
-        duration_s += float(recording.stamps[-1] - recording.stamps[0])
-    return summarize(events, truths, duration_s)
-
-
-def _table(settings: list[Settings], results: list[Summary]) -> Table:
+def _table(settings: list[Settings], results: list[dict[str, Any]]) -> Table:
     table = Table(
         title="thresholds, seconds, mAP_action at overlap 0.5 and 0.3, counts, seconds, a minute", pad_edge=False
     )
-    names = ("start", "end", "conf.", "pat.", "mAP.5", "mAP.3", "found", "miss", "delay", "false")
-    for name in names:
+    for name in ("start", "end", "conf.", "pat.", "mAP.5", "mAP.3", "found", "of", "delay", "false"):
         table.add_column(name, justify="right", no_wrap=True)
-    rows = sorted(zip(settings, results, strict=True), key=lambda row: -row[1].mean_average_precision_by_action["0.5"])
+    rows = sorted(zip(settings, results, strict=True), key=lambda row: -row[1]["map_action"]["0.5"])
     for chosen, result in rows:
-        precision, compared = result.mean_average_precision_by_action, result.comparison
         values = [chosen.start_threshold, chosen.end_threshold, chosen.confirm_s, chosen.patience_s]
-        values += [precision["0.5"], precision["0.3"], len(compared.found), len(compared.missed)]
-        values += [result.delay_median_s or float("nan"), result.false_events_per_minute or 0.0]
+        values += [result["map_action"]["0.5"], result["map_action"]["0.3"], result["found"], result["actions"]]
+        values += [result["delay_median_s"] or float("nan"), result["false_events_per_minute"] or 0.0]
         table.add_row(*(f"{value:.3g}" for value in values))
     return table
 

@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import lightning
@@ -29,6 +30,7 @@ from torch.nn import functional
 from torch.utils.data import BatchSampler, DataLoader
 
 from training.augmentations import ViewOptions, make_views, make_windows
+from training.checkpoints import read_checkpoint
 from training.configuration import ConfigError, RunOptions, option, parse, plain_values
 from training.data.archive import Archive, Clips
 from training.data.clips import ClipBatch, ClipDataset, ShuffledBatches, take
@@ -164,7 +166,9 @@ class RobotModule(lightning.LightningModule):
         options = self.options
         rate = options["learning_rate"]
         heads = torch.nn.ModuleList([self.model.detection, self.model.recognition])
-        optimizer = adamw([(self.model.encoder, rate * options["encoder_rate"]), (heads, rate)], options["weight_decay"])
+        optimizer = adamw(
+            [(self.model.encoder, rate * options["encoder_rate"]), (heads, rate)], options["weight_decay"]
+        )
         return cosine_schedule(self.trainer, optimizer, options["epochs"], options["warmup"])
 
 
@@ -289,6 +293,8 @@ def train_robot(config: RobotConfig, run: RunOptions) -> Record:
     data = RobotData(config, archive, options.people)
     module = RobotModule(options.as_dict(), plain_values(config))
     module.model.encoder.load_state_dict(begin.encoder.state_dict())
+    if config.checkpoint and (before := read_checkpoint(Path(config.checkpoint))).options.actions == options.actions:
+        module.model.load_state_dict(before.network().state_dict())  # with the heads that it has
     validated = bool(data.val_dataloader())
     trainer = make_trainer(
         run,
