@@ -4,7 +4,7 @@ The checkpoint is one of this package's training, or an authors' `.pth.tar`. The
 (N, 3, T, V, M), normalised as its metadata says, unseen joints 0, N free; its outputs are `embedding` (N, 2H), the
 feature for retrieval, one-shot recognition and heads of one's own, and what the trained heads give:
 
-- detection trained (`training.fit`, `training.tasks.detect`): `detection`, `recognition` and `embedding`, a model that
+- detection trained (`training.tasks.robot`, `training.tasks.detect`): `detection`, `recognition` and `embedding`, a model that
   runs on the robot. If recognition was not trained too, its probabilities are those of detection over all frames, given
   that an action is shown: its logits are log(mean over frames of softmax(detection)) of the actions.
 - recognition alone (`training.tasks.recognize`): `recognition` and `embedding`.
@@ -134,9 +134,6 @@ def model_info(checkpoint: Checkpoint) -> ModelInfo:
 
 def training_data(training: Mapping[str, Any]) -> str:
     """What a checkpoint was trained on, in words, from what it says of its training."""
-    if "actor_takes" in training:  # of training.fit
-        data = f"UTKinect-Action3D, people {' '.join(training['people'])}"
-        return data + (f"; {training['actor_takes']} takes of the kinematic actor" if training["actor_takes"] else "")
     data = training.get("data", "")
     if isinstance(data, Mapping):
         return ", ".join(f"{name} ({split})" for name, split in data.items())

@@ -13,7 +13,6 @@ import itertools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -50,25 +49,13 @@ class RememberingEngine:
         self._next += 1
         return self._outputs[self._next - 1]
 
-    def close(self) -> None:
-        """Forget all; the other engine stays."""
-        self._outputs.clear()
-
-    def __enter__(self) -> RememberingEngine:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
 
 def measure(recordings: list[Recording], engines: list[RememberingEngine], settings: Settings) -> dict[str, Any]:
     """The figures of all recordings under one choice of settings."""
     events, truths, duration_s = [], [], 0.0
     for recording, engine in zip(recordings, engines, strict=True):
         engine.rewind()
-        events += play(engine, recording, settings)
+        events += play(engine, recording, settings)  # type: ignore[arg-type]
         truths += truths_of(recording)
         duration_s += float(np.ptp(recording.stamps))
     return Detected(events, truths, duration_s).figures()

@@ -23,8 +23,8 @@ from training.augmentations import (  # noqa: E402
     through_layout,
 )
 from training.data.clips import ClipBatch  # noqa: E402
-from training.data.windows import as_from_coco  # noqa: E402
 from training.model.modalities import PARENTS  # noqa: E402
+from usdrl_ros.skeleton.layouts import load_layout  # noqa: E402
 from usdrl_ros.skeleton.normalize import normalize, upright_rotation  # noqa: E402
 
 LIMBS = (
@@ -283,7 +283,19 @@ def test_what_was_not_yet_observed_does_not_matter() -> None:
     assert not torch.equal(centre_crop(batch_of(clip), observed=0.31), centre_crop(batch_of(other), observed=0.31))
 
 
-def test_another_layout_is_derived_as_in_fit() -> None:
+COCO_FROM_NTU = {3: 3, 4: 3, 5: 4, 6: 8, 7: 5, 8: 9, 9: 6, 10: 10, 11: 12, 12: 16, 13: 13, 14: 17, 15: 14, 16: 18}
+"""COCO-17: the NTU-25 joint at the place of each joint from the ears on; both ears at the head's centre."""
+
+
+def as_from_coco(joints: np.ndarray) -> np.ndarray:
+    """NTU-25 joints (..., 25, 3) as the robot derives them from COCO-17's: through the layout itself."""
+    coco = np.zeros((*joints.shape[:-2], 17, 3))
+    for source, target in COCO_FROM_NTU.items():
+        coco[..., source, :] = joints[..., target, :]
+    return load_layout("coco_17").to_ntu25(coco.reshape(-1, 17, 3))[0].reshape(joints.shape)
+
+
+def test_another_layout_is_derived_as_on_the_robot() -> None:
     pose = np.random.default_rng(11).normal(size=(4, 25, 3))
     np.testing.assert_allclose(layout_matrix("coco_17") @ pose, as_from_coco(pose), atol=1e-6)
     np.testing.assert_allclose(through_layout(torch.from_numpy(pose), "coco_17"), as_from_coco(pose), atol=1e-6)

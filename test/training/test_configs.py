@@ -15,7 +15,8 @@ pytest.importorskip("lightning", reason="lightning is not installed")
 from training.configuration import build, load
 from training.data.ntu_rgbd import ACTIONS as NTU_ACTIONS
 from training.data.sets import SETS, load_set
-from training.fit import FitConfig
+from training.sessions import SessionsConfig
+from training.tasks.robot import RobotConfig
 from training.model.options import encoder
 from training.study import TASKS, read_plan
 from training.tasks.detect import DetectConfig
@@ -40,11 +41,14 @@ KINDS: dict[str, Any] = {
     "early": EarlyConfig,
     "detect": DetectConfig,
     "segment": SegmentConfig,
-    "utkinect": FitConfig,
+    "hri_1_pretrain": PretrainConfig,
+    "hri_1_sessions": SessionsConfig,
+    "hri_1": RobotConfig,
 }
 """What the files whose names begin so are for."""
 PLANS = tuple(path for path in sorted(CONFIGS.glob("*.yaml")) if "runs" in yaml.safe_load(path.read_text()))
-FILES = tuple(path for path in sorted(CONFIGS.glob("**/*.yaml")) if path not in PLANS)
+VOCABULARIES = tuple(sorted(CONFIGS.glob("vocabulary_*.yaml")))
+FILES = tuple(path for path in sorted(CONFIGS.glob("**/*.yaml")) if path not in (*PLANS, *VOCABULARIES))
 ARCHIVES = {
     "ntu60": "ntu60",
     "ntu120": "ntu120",

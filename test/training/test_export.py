@@ -26,7 +26,7 @@ from usdrl_ros.inference.engine import ModelError, ModelInfo, load_engine  # noq
 from usdrl_ros.skeleton.normalize import NORMALIZATION  # noqa: E402
 
 OPTIONS = ModelOptions(("wave", "clap", "sit_down"), width=16, layers=1)
-TRAINING = {"name": "tiny", "window_s": 4.0, "people": ["s01", "s03"], "actor_takes": 7}
+TRAINING = {"name": "tiny", "window_s": 4.0, "data": "utkinect_action3d"}
 
 
 def save(path: Path, options: ModelOptions, trained: Sequence[str], training: dict[str, Any]) -> Path:
@@ -76,7 +76,7 @@ def test_the_file_says_what_it_is(exported: Path) -> None:
             OPTIONS.actions,
             4.0,
             NORMALIZATION,
-            "UTKinect-Action3D, people s01 s03; 7 takes of the kinematic actor",
+            "utkinect_action3d",
         )
     assert [path.name for path in exported.parent.iterdir()] == ["tiny.onnx"]  # one file, nothing half-written
 
@@ -225,7 +225,6 @@ def test_a_checkpoint_that_cannot_be_exported_is_told(tmp_path: Path, capsys: py
 @pytest.mark.parametrize(
     ("training", "words"),
     [
-        ({"people": ["s01"], "actor_takes": 0}, "UTKinect-Action3D, people s01"),
         ({"data": {"ntu_60": "cross_subject", "sbu": "all"}, "people": 2}, "ntu_60 (cross_subject), sbu (all)"),
         ({"data": "sbu", "split": "", "checkpoint": ""}, "sbu"),
         ({"data": "sbu", "split": "fold_1", "checkpoint": "a/b.ckpt"}, "sbu (fold_1); begun with a/b.ckpt"),

@@ -153,12 +153,12 @@ class RobotModule(lightning.LightningModule):
     ) -> None:
         labelled = frames != IGNORE
         figures = {
-            f"{part}_frame_accuracy": ((detection.argmax(-1) == frames)[labelled], labelled.sum()),
-            f"{part}_action_accuracy": ((recognition.argmax(-1) == shown), len(shown)),
+            f"{part}_frame_accuracy": (detection.argmax(-1) == frames)[labelled],
+            f"{part}_action_accuracy": recognition.argmax(-1) == shown,
         }
-        for name, (right, weight) in figures.items():
-            if int(weight):
-                self.log(name, right.float().mean(), on_epoch=True, on_step=False, batch_size=int(weight))
+        for name, right in figures.items():
+            if len(right):
+                self.log(name, right.float().mean(), on_epoch=True, on_step=False, batch_size=len(right))
         for name, value in zip(("detection", "recognition"), losses, strict=True):
             self.log(f"{part}_{name}_loss", value.detach(), on_epoch=True, on_step=False, batch_size=len(frames))
 
