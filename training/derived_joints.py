@@ -5,7 +5,8 @@
 A layout without, say, hands puts a hand at wrist + t * (wrist - elbow) (`usdrl_ros.skeleton.layouts.DERIVATIONS`). For
 every set whose layout has the joint, t is fitted by least squares over all people, sides and frames, and it is told how
 far the joint then is from its true place, and how far with the t that is used. The last line pools the sets, each with
-the same weight.
+the same weight. A joint that lies on the line to the millimetre was computed by its tracker and tells nothing of
+people: such a set is named and left out of the pool.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from usdrl_ros.skeleton.layouts import DERIVATIONS, NTU_25, load_layout
 
 LONGEST_M, SHORTEST_M = 0.6, 0.05
 """Longer or shorter bones are faults of the tracker, and not counted."""
+COMPUTED_CM = 0.2
+"""A joint this near to the line is computed from it."""
 
 _TARGETS = {
     "mid": ("SpineMid",),
@@ -46,6 +49,11 @@ class Samples:
     def fit(self) -> float:
         """The t of the least squares of offset - t * direction."""
         return float((self.offset * self.direction).sum() / (self.direction**2).sum())
+
+    @property
+    def computed(self) -> bool:
+        """Whether the tracker made the joint out of the others."""
+        return self.error_cm(self.fit())[0] < COMPUTED_CM
 
     def error_cm(self, t: float) -> tuple[float, float]:
         """Root mean square and median distance from the true place, cm."""
@@ -85,9 +93,7 @@ def t_in_use(rule: str) -> float:
 def _line(rule: str, target: str) -> tuple[str, str, float]:
     """The source where the line begins, the other one, and on which side of the first the joint lies."""
     side = "Left" if target.endswith("Left") else "Right"
-    (base, _), (far, weight) = (
-        (source.format(side=side), weight) for source, weight in DERIVATIONS[rule].items()
-    )
+    (base, _), (far, weight) = ((source.format(side=side), weight) for source, weight in DERIVATIONS[rule].items())
     return base, far, float(np.sign(weight))
 
 
@@ -102,13 +108,13 @@ def report(sets: Mapping[str, Sequence[Recording]]) -> Table:
     table = Table("joint", "set", "samples", "t", "rms cm", "median cm", "t in use", "rms cm", "median cm")
     for rule in _TARGETS:
         found = {name: one for name, recordings in sets.items() if (one := samples_of(recordings, rule)) is not None}
-        rows = [(name, one, one.fit()) for name, one in found.items()]
-        for name, one, t in rows:
-            table.add_row(rule, name, str(len(one.offset)), *_figures(one, t), *_figures(one, t_in_use(rule)))
-        if len(rows) > 1:
-            table.add_row(rule, "all", "", f"{pooled(list(found.values())):.3f}", "", "", f"{t_in_use(rule):.3f}", "", "")
-        if not rows:
-            table.add_row(rule, "none has it", *[""] * 7)
+        for name, one in found.items():
+            known = f"{name} (computed)" if one.computed else name
+            table.add_row(rule, known, str(len(one.offset)), *_figures(one, one.fit()), *_figures(one, t_in_use(rule)))
+        if seen := [one for one in found.values() if not one.computed]:
+            table.add_row(rule, "all", "", f"{pooled(seen):.3f}", "", "", f"{t_in_use(rule):.3f}", "", "")
+        else:
+            table.add_row(rule, "none shows it", *[""] * 7)
     return table
 
 

@@ -11,7 +11,9 @@ feature for retrieval, one-shot recognition and heads of one's own, and what the
 - none (`training.tasks.pretrain`, the authors'): `embedding`.
 
 The engine of the robot, which needs `detection`, refuses the last two and says what to train; ONNX Runtime alone runs
-any of them. The export is checked against PyTorch on random skeletons before it is put in place.
+any of them. The graph is that of `training.model.folded`; it is checked against PyTorch on random skeletons before the
+file is put in place. `--people 1` leaves out the place of the second person: the robot gives windows of one person
+each, and what zeros in the other place become is computed at export.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ import torch
 from torch import Tensor, nn
 
 from training.checkpoints import Checkpoint, read_checkpoint
+from training.model.folded import FoldedUSDRL, fold
 from training.model.modalities import MODALITIES
 from training.model.usdrl import USDRL
 from usdrl_ros.inference.engine import INPUT, OUTPUTS, ModelInfo
@@ -45,9 +48,9 @@ TOLERANCE = 1e-4
 class Outputs(nn.Module):
     """A network whose outputs are those that its trained heads give, in the order of `names`."""
 
-    def __init__(self, model: USDRL, heads: Sequence[str]) -> None:
+    def __init__(self, model: USDRL | FoldedUSDRL, heads: Sequence[str]) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.heads = model, tuple(heads)
         self.names = OUTPUTS if "detection" in heads else (*heads, "embedding")
         self._recognition_follows = "recognition" not in heads
 
@@ -63,17 +66,25 @@ class Outputs(nn.Module):
 def export(model: Outputs, info: ModelInfo, output: Path) -> float:
     """Write the model file; returns the largest relative difference to PyTorch's outputs. Nothing half-written is left.
 
+    Args:
+        model: As trained.
+        info: What the file says of itself. With fewer people than the model's, the file gives what the model gives with
+            zeros in the other places.
+        output: The file.
+
     Raises:
-        ValueError: The outputs differ by more than `TOLERANCE`.
+        ValueError: The outputs differ by more than `TOLERANCE`, or the model has not as many places for people.
     """
     example = torch.randn(2, 3, info.frames, info.joints, info.people)  # two: an example of one would freeze the batch
     model = model.eval()
+    assert isinstance(model.model, USDRL)
+    graph = Outputs(fold(model.model, info.people), model.heads).eval()
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent) as directory:
         path = Path(directory) / "model.onnx"
         batch = torch.export.Dim("batch", min=1, max=256)
         program = torch.onnx.export(
-            model,
+            graph,
             (example,),
             dynamo=True,
             opset_version=18,
@@ -102,8 +113,9 @@ def largest_error(model: Outputs, info: ModelInfo, path: Path) -> float:
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     for count in (1, 3):
         skeletons = rng.normal(0.0, 0.5, (count, 3, info.frames, info.joints, info.people)).astype(np.float32)
+        others = np.zeros((*skeletons.shape[:-1], model.model.options.people - info.people), np.float32)
         with torch.no_grad():
-            expected = model(torch.from_numpy(skeletons))
+            expected = model(torch.from_numpy(np.concatenate([skeletons, others], -1)))
         for found, value in zip(session.run(list(model.names), {INPUT: skeletons}), expected, strict=True):
             worst = max(worst, float(np.abs(found - value.numpy()).max() / value.abs().max()))
     return worst
@@ -155,14 +167,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--modality", choices=MODALITIES, default="joint", help="what an authors' checkpoint was trained on (joint)"
     )
+    parser.add_argument("--people", type=int, help="places for people in a window, at most the model's (the model's)")
     parser.add_argument("--heads", type=int, default=1, help="attention heads of an authors' checkpoint (1)")
     options = parser.parse_args(arguments)
     try:
         checkpoint = read_checkpoint(options.checkpoint, modality=options.modality, heads=options.heads)
         model = Outputs(checkpoint.network(), checkpoint.trained_heads)
         info = model_info(checkpoint)
-        if options.name:
-            info = replace(info, name=options.name)
+        info = replace(info, name=options.name or info.name, people=options.people or info.people)
         difference = export(model, info, options.output)
     except ValueError as error:
         print(f"training.export: {error}", file=sys.stderr)

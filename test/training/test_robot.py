@@ -41,7 +41,7 @@ WORDS = ("raise", "bend")
 
 @pytest.fixture
 def archives(tmp_path: Path) -> Path:
-    """Sessions of four people: two train, one validates, one is tested; each has a piece of `other` and of `ignored`."""
+    """Sessions of four people: two train, one validates, one is tested; all with `other` and `ignored`."""
     with ArchiveWriter(tmp_path / "mine", name="mine", actions=(*WORDS, OTHER, IGNORED)) as writer:
         for index, part in enumerate(("train", "train", "validation", "test")):
             made = recording(f"arms/p{index}/0_0", f"arms/p{index}", index)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -139,7 +139,8 @@ def authors_detections(engine: Engine, recording: Recording) -> list[Interval]:
         count[inside] += 1.0
     probabilities = total / np.maximum(count, 1.0)[:, None]
     score = FrameScores(recording.name, stamps, probabilities, np.zeros(len(stamps), int), ())
-    return runs_above(score, info.actions, AUTHORS_THRESHOLD)
+    found = runs_above(score, info.actions, AUTHORS_THRESHOLD)
+    return [replace(interval, person_id="person_1") for interval in found]
 
 
 def authors_figures(engine: Engine, recordings: list[Recording]) -> dict[str, float]:

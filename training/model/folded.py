@@ -35,7 +35,7 @@ def fold(model: USDRL, people: int | None = None) -> FoldedUSDRL:
     """
     if people is not None and not 1 <= people <= model.options.people:
         raise ValueError(f"people is {people}; the model was trained with {model.options.people}, give 1 to that many")
-    return FoldedUSDRL(copy.deepcopy(model).double().eval().requires_grad_(False), people or model.options.people)
+    return FoldedUSDRL(copy.deepcopy(model).double().requires_grad_(False), people or model.options.people).eval()
 
 
 class FoldedUSDRL(nn.Module):
@@ -46,7 +46,8 @@ class FoldedUSDRL(nn.Module):
     def __init__(self, model: USDRL, people: int) -> None:
         super().__init__()
         options, encoder = model.options, model.encoder
-        self.frames, self.tokens = options.frames, options.people * options.joints
+        self.options = options
+        self.frames, self.tokens, self.people = options.frames, options.people * options.joints, people
         names = options.modalities
         self.temporal_embedding = FoldedEmbedding(
             {name: encoder.temporal_embedding[name] for name in names},
@@ -75,7 +76,10 @@ class FoldedUSDRL(nn.Module):
     def forward(self, skeletons: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Take (N, 3, T, V, M); give detection (N, T, K+1), recognition (N, K), embedding (N, 2H)."""
         frames = skeletons.transpose(1, 2).flatten(2)
-        joints = skeletons.permute(0, 4, 3, 1, 2).flatten(3).flatten(1, 2)
+        # In two steps, which copy whole rows, and not number by number as one step would.
+        joints = skeletons.flatten(1, 2).flatten(2).transpose(1, 2)
+        if self.people > 1:
+            joints = joints.unflatten(1, (-1, self.people)).transpose(1, 2).flatten(1, 2)
         temporal, spatial = self.temporal_embedding(frames), self.spatial_embedding(joints)
         for layer in self.temporal:
             temporal = layer(temporal)
@@ -216,9 +220,8 @@ class FoldedDenseLayer(nn.Module):
         halves = halves + of_halves.reshape(-1, width)
         convolved = x + of_convolved.reshape(-1, width)
         ca_hidden = gelu(self.ca_hidden(self.ca_norm2(convolved)))
-        dsa_hidden = gelu(self.dsa_hidden(self.dsa_norm2(halves))).view(2, -1, 2 * width).sum(0)
-        residual = halves.view(2, -1, width).sum(0)
-        output = self.dsa_output(dsa_hidden, self.ca_output(ca_hidden, residual, self.share))
+        dsa_hidden = _sum_of_halves(gelu(self.dsa_hidden(self.dsa_norm2(halves))))
+        output = self.dsa_output(dsa_hidden, self.ca_output(ca_hidden, _sum_of_halves(halves), self.share))
         if self.added.dim() == 1:
             return output + self.added
         return (_tokens(output, self.tokens) + self.added).flatten(0, 1)
@@ -254,6 +257,12 @@ def _folded_layers(layers: nn.ModuleList, position: Tensor) -> list[nn.Module]:
 def _tokens(rows: Tensor, tokens: int) -> Tensor:
     """(N * L, H) to (N, L, H)."""
     return rows.view(-1, tokens, rows.shape[-1])
+
+
+def _sum_of_halves(rows: Tensor) -> Tensor:
+    """(2 * rows, size) to (rows, size); engines are slow at a sum over an axis, and fast at adding two tensors."""
+    first, second = rows.view(2, -1, rows.shape[1]).split(1)
+    return (first + second).view(-1, rows.shape[1])
 
 
 def _constant(value: Tensor) -> nn.Parameter:
