@@ -4,7 +4,7 @@ The checkpoint is one of this package's training, or an authors' `.pth.tar`. The
 (N, 3, T, V, M), normalised as its metadata says, unseen joints 0, N free; its outputs are `embedding` (N, 2H), the
 feature for retrieval, one-shot recognition and heads of one's own, and what the trained heads give:
 
-- detection trained (`training.tasks.robot`, `training.tasks.detect`): `detection`, `recognition` and `embedding`, a model that
+- detection trained (`training.tasks.robot`, `training.tasks.detect`): `detection`, `recognition` and `embedding`, which
   runs on the robot. If recognition was not trained too, its probabilities are those of detection over all frames, given
   that an action is shown: its logits are log(mean over frames of softmax(detection)) of the actions.
 - recognition alone (`training.tasks.recognize`): `recognition` and `embedding`.

@@ -163,6 +163,7 @@ def write(config: SessionsConfig, output: Path) -> Counter[str]:
         ValueError: The vocabulary, an archive, a split or a person is not there.
     """
     vocabulary = load_vocabulary(config.vocabulary)
+    vocabulary.check({name: Archive(Path(config.archives) / name).actions for name in config.sets})
     counts: Counter[str] = Counter()
     with ArchiveWriter(output, name=config.name, actions=(*vocabulary.actions, OTHER, IGNORED)) as writer:
         for recording, part in track(sessions(config, vocabulary), "joining", transient=True):

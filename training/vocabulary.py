@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 from training.configuration import ConfigError
-from training.data.sets import load_set
 
 OTHER = "other"
 """Something is done that the vocabulary has no word for."""
@@ -32,12 +32,30 @@ class Vocabulary:
         """What a data set's label stands for; `OTHER` where the vocabulary has no word for it."""
         return self.words.get(data_set, {}).get(label, OTHER)
 
+    def check(self, labels: Mapping[str, Sequence[str]]) -> None:
+        """Make sure that every data set and label of the vocabulary is there.
+
+        Args:
+            labels: Data set -> the labels that it has.
+
+        Raises:
+            ConfigError: One is not.
+        """
+        for data_set, words in self.words.items():
+            if data_set not in labels:
+                raise ConfigError(f"the vocabulary has words for {data_set}; there are {', '.join(labels)}")
+            if unknown := sorted(set(words) - set(labels[data_set])):
+                raise ConfigError(
+                    f"{data_set} has no label {', '.join(unknown)}, which stands for {words[unknown[0]]}; "
+                    f"it has {', '.join(labels[data_set])}"
+                )
+
 
 def load_vocabulary(path: Path | str) -> Vocabulary:
     """Read `action: {data set: [label, ...], ...}` for each action.
 
     Raises:
-        ConfigError: The file is missing or malformed, a data set or a label is unknown, or one stands for two actions.
+        ConfigError: The file is missing or malformed, or a label stands for two actions.
     """
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
@@ -50,10 +68,7 @@ def load_vocabulary(path: Path | str) -> Vocabulary:
         if action in (OTHER, IGNORED) or not isinstance(action, str) or not isinstance(sets, dict):
             raise ConfigError(f"{path}: {action!r}: expected the name of an action and `data set: [label, ...]`")
         for data_set, labels in sets.items():
-            known = load_set(data_set).ACTIONS
             for label in labels if isinstance(labels, list) else [labels]:
-                if label not in known:
-                    raise ConfigError(f"{path}: {action}: {data_set} has no label '{label}'; it has {', '.join(known)}")
                 if words.setdefault(data_set, {}).setdefault(label, action) != action:
                     raise ConfigError(
                         f"{path}: '{label}' of {data_set} stands for {words[data_set][label]} and for {action}"

@@ -15,9 +15,8 @@ pytest.importorskip("lightning", reason="lightning is not installed")
 from training.configuration import build, load
 from training.data.ntu_rgbd import ACTIONS as NTU_ACTIONS
 from training.data.sets import SETS, load_set
-from training.sessions import SessionsConfig
-from training.tasks.robot import RobotConfig
 from training.model.options import encoder
+from training.sessions import SessionsConfig
 from training.study import TASKS, read_plan
 from training.tasks.detect import DetectConfig
 from training.tasks.early import EarlyConfig
@@ -25,6 +24,7 @@ from training.tasks.one_shot import OneShotConfig
 from training.tasks.pretrain import PretrainConfig
 from training.tasks.recognize import RecognizeConfig
 from training.tasks.retrieve import RetrieveConfig
+from training.tasks.robot import RobotConfig
 from training.tasks.segment import SegmentConfig
 
 CONFIGS = Path(__file__).resolve().parents[2] / "training" / "configs"

@@ -154,8 +154,6 @@ def test_the_archive_holds_all_and_is_written_by_the_command(tmp_path: Path, cap
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("wave: {florence3d: [salute]}", "no label 'salute'|has no label"),
-        ("wave: {moon: [wave]}", "moon"),
         ("wave: {florence3d: [wave]}\nhail: {florence3d: [wave]}", "stands for wave and for hail"),
         ("other: {florence3d: [wave]}", "other"),
         ("[wave]", "mapping"),
@@ -171,11 +169,21 @@ def test_a_bad_vocabulary_is_refused(tmp_path: Path, text: str, message: str) ->
         load_vocabulary(tmp_path / "missing.yaml")
 
 
+def test_words_for_labels_or_sets_that_are_not_there_are_refused() -> None:
+    there = {"florence3d": ("wave", "drink", "sit_down"), "mine": ("nod",)}
+    VOCABULARY.check(there)
+    Vocabulary(("nod",), {"mine": {"nod": "nod"}}).check(there)
+    with pytest.raises(ConfigError, match=r"florence3d has no label salute, which stands for wave; it has wave, drink"):
+        Vocabulary(("wave",), {"florence3d": {"salute": "wave"}}).check(there)
+    with pytest.raises(ConfigError, match="words for moon; there are florence3d, mine"):
+        Vocabulary(("wave",), {"moon": {"wave": "wave"}}).check(there)
+
+
 def test_the_shipped_vocabulary_has_37_actions_and_no_person_of_the_tests_is_trained_on() -> None:
     config = load(SessionsConfig, CONFIGS / "hri_1_sessions.yaml")
     vocabulary = load_vocabulary(CONFIGS / "vocabulary_hri_1.yaml")
     assert len(vocabulary.actions) == 37
-    assert set(vocabulary.words) <= set(config.sets)
+    vocabulary.check({name: load_set(name).ACTIONS for name in config.sets})
     for name, options in config.sets.items():
         if options.split != "all":
             assert options.split in load_set(name).PROTOCOLS or name == "nw_ucla"
