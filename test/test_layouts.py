@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,26 @@ import yaml
 
 from usdrl_ros.demo.actor import play
 from usdrl_ros.skeleton import layouts
+from usdrl_ros.skeleton.joint_names import part_of
 from usdrl_ros.skeleton.layouts import NTU_25, LayoutError, available_layouts, load_layout
 
 LAYOUTS = {
-    "ntu_25": (25, 0),
-    "kinect_v1_20": (20, 5),
+    "azure_kinect_32": (32, 1),
     "coco_17": (17, 10),
+    "h36m_17": (17, 9),
+    "halpe_26": (26, 8),
+    "hri_msgs_18": (18, 10),
+    "kinect_v1_20": (20, 5),
+    "mediapipe_33": (33, 2),
+    "ntu_25": (25, 0),
+    "nuitrack_25": (25, 6),
+    "nvidia_bodypose3d_34": (34, 1),
     "openni_15": (15, 5),
+    "openpose_body_25": (25, 8),
+    "openpose_coco_18": (18, 10),
+    "smpl_24": (24, 5),
     "zed_body_34": (34, 1),
+    "zed_body_38": (38, 0),
 }
 """Joints, and how many of NTU-25 are derived."""
 
@@ -45,8 +58,8 @@ def coco_by_hand(p: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             f"Shoulder{side}": p[s + "shoulder"],
             f"Elbow{side}": elbow,
             f"Wrist{side}": wrist,
-            f"Hand{side}": wrist + 0.25 * (wrist - elbow),
-            f"Thumb{side}": wrist + 0.25 * (wrist - elbow),
+            f"Hand{side}": wrist + 0.29 * (wrist - elbow),
+            f"Thumb{side}": wrist + 0.29 * (wrist - elbow),
             f"HandTip{side}": wrist + 0.5 * (wrist - elbow),
             f"Hip{side}": p[s + "hip"],
             f"Knee{side}": p[s + "knee"],
@@ -67,9 +80,11 @@ def test_counts_and_weights(name: str, joints: int, derived: int) -> None:
     assert layout.derived.sum() == derived
     assert layout.matrix.shape == (25, joints)
     np.testing.assert_allclose(layout.matrix.sum(1), 1.0, atol=1e-12)
-    # A skeleton is a tree, and COCO's face is bound to the trunk by nothing.
+    assert layout.missing == ()
     assert all(0 <= a < joints and 0 <= b < joints and a != b for a, b in layout.bones)
-    assert len(layout.bones) == {"coco_17": 16}.get(name, joints - 1)
+    # A skeleton is a tree; some faces are bound to the trunk by nothing, trunks are rings, and Nuitrack's joints 0,
+    # fingertips and feet are none.
+    assert len(layout.bones) == {"coco_17": 16, "mediapipe_33": 31, "nuitrack_25": 19}.get(name, joints - 1)
 
 
 def test_ntu_25_is_the_identity() -> None:
@@ -138,6 +153,8 @@ def test_left_and_right_are_treated_alike(name: str) -> None:
 
     def flipped(joint: str) -> str:
         swapped = other_side(joint)
+        if name.startswith("openpose"):
+            return re.sub("^[LR](?=[A-Z])", lambda side: "RL"["LR".index(side[0])], joint)
         for left, right in (("left", "right"), ("LEFT", "RIGHT")):
             swapped = swapped.replace(left, "?").replace(right, left).replace("?", right)
         return swapped
@@ -225,7 +242,7 @@ def test_a_wrong_shape_is_told(shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("name", ["", "coco", "../layouts/coco_17", "COCO_17"])
 def test_an_unknown_layout_is_told_with_those_that_are_known(name: str) -> None:
-    with pytest.raises(LayoutError, match=f"unknown joint layout '{name}'; known are coco_17, kinect_v1_20, ntu_25"):
+    with pytest.raises(LayoutError, match=f"unknown joint layout '{name}'; known are azure_kinect_32, coco_17, "):
         load_layout(name)
 
 
@@ -253,3 +270,114 @@ def test_a_broken_file_is_told(content: object, fault: str, tmp_path: Path, monk
     monkeypatch.setattr(layouts, "data_directory", lambda name: tmp_path)
     with pytest.raises(LayoutError, match=f"'mine' .*mine.yaml.* cannot be used: .*{fault}"):
         load_layout("mine")
+
+
+def joint_name(layout: str, ntu: str) -> set[str]:
+    """The joints of a layout that one of NTU-25 is made of."""
+    found = load_layout(layout)
+    row = found.matrix[NTU_25.index(ntu)]
+    return {joint for joint, weight in zip(found.joint_names, row, strict=True) if weight}
+
+
+@pytest.mark.parametrize(
+    ("layout", "head", "instead"),
+    [
+        ("coco_17", ("left_ear", "right_ear"), [("left_eye", "right_eye"), ("nose",)]),
+        ("openpose_body_25", ("REar", "LEar"), [("REye", "LEye"), ("Nose",)]),
+        ("azure_kinect_32", ("EAR_LEFT", "EAR_RIGHT"), [("EYE_LEFT", "EYE_RIGHT"), ("NOSE",)]),
+    ],
+)
+def test_without_ears_the_head_is_where_the_eyes_or_the_nose_are(
+    layout: str, head: tuple[str, ...], instead: list[tuple[str, ...]]
+) -> None:
+    """And the neck, which is derived from the head, is where it would be then; all else stays."""
+    found, joints = load_layout(layout), random_joints(layout)
+    places = dict(zip(found.joint_names, joints, strict=True))
+    shoulders = NTU_25.index("SpineShoulder")
+    before = found.to_ntu25(joints)[0]
+    for lost, choice in zip((head, *instead), (*instead, None), strict=True):
+        joints[found.index[lost[0]]] = np.nan
+        mapped, confidence = found.to_ntu25(joints)
+        if choice is None:
+            assert np.isnan(mapped[[NTU_25.index("Head"), NTU_25.index("Neck")]]).all()
+            continue
+        middle = np.mean([places[joint] for joint in choice], 0)
+        np.testing.assert_allclose(mapped[NTU_25.index("Head")], middle, atol=1e-12)
+        share = load_layout("kinect_v1_20").matrix[NTU_25.index("Neck")].max()
+        neck = share * before[shoulders] + (1 - share) * middle
+        np.testing.assert_allclose(mapped[NTU_25.index("Neck")], neck, atol=1e-12)
+        others = [i for i, joint in enumerate(NTU_25) if joint not in ("Head", "Neck")]
+        np.testing.assert_array_equal(mapped[others], before[others])
+        assert confidence.min() == 1.0
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_by_their_names_joints_go_where_the_layouts_rule_puts_them(name: str) -> None:
+    """The rule that is found by names alone agrees with the table, made by hand from each estimator's documents."""
+    table = load_layout(name)
+    by_name = load_layout(",".join(table.joint_names))
+    differ = {joint for joint, a, b in zip(NTU_25, table.matrix, by_name.matrix, strict=True) if not np.allclose(a, b)}
+    judged = {  # what a name cannot tell
+        "h36m_17": {"Head", "Neck"},  # its head is the top of it, its neck_base the nose
+        "halpe_26": set(),
+        "mediapipe_33": {"HandLeft", "HandRight", "ThumbLeft", "ThumbRight"},
+        "nuitrack_25": {"SpineShoulder", "Neck"},  # its neck is above its collars
+        "nvidia_bodypose3d_34": {"HandLeft", "HandRight"},
+        "smpl_24": set(),
+        "zed_body_38": {"SpineShoulder", "Neck", "HandLeft", "HandRight"},
+    }
+    fingers = {"HandTipLeft", "HandTipRight", "FootLeft", "FootRight", "ThumbLeft", "ThumbRight"}
+    assert differ - fingers <= judged.get(name, set())
+    assert by_name.missing == ()
+
+
+@pytest.mark.parametrize(
+    ("names", "part"),
+    [
+        ("left_shoulder LEFT_SHOULDER LShoulder ShoulderLeft l_sho shoulder_l lShoulder left-shoulder", "ShoulderLeft"),
+        ("right_wrist RIGHT_WRIST RWrist WristRight r_wri rwrist_joint RWri", "WristRight"),
+        ("MidHip pelvis root Hip WAIST hip_center SpineBase hips", "Pelvis"),
+        ("LHip left_hip HIP_LEFT l_hip HipLeft", "HipLeft"),
+        ("RBigToe right_foot FootRight RIGHT_FOOT_INDEX right_small_toe", "FootRight"),
+        ("nose Nose NOSE", "Nose"),
+        ("left shoulders background tail LEFT knee_left_right", ""),
+    ],
+)
+def test_names_are_understood_in_many_spellings(names: str, part: str) -> None:
+    for name in names.split():
+        assert part_of(name) == part, name
+
+
+def test_a_layout_by_names_leaves_unseen_what_nothing_tells() -> None:
+    """An upper body: what needs no legs is there."""
+    names = "nose, l_sho, r_sho, l_elb, r_elb, l_wri, r_wri"
+    layout = load_layout(names)
+    lost = {f"{part}{side}" for part in ("Hip", "Knee", "Ankle", "Foot") for side in ("Left", "Right")}
+    assert set(layout.missing) == lost | {"SpineBase", "SpineMid"}
+    mapped, confidence = layout.to_ntu25(np.random.default_rng(0).normal(0, 1, (7, 3)))
+    for joint, place, sure in zip(NTU_25, mapped, confidence, strict=True):
+        assert np.isnan(place).all() == (sure == 0.0) == (joint in layout.missing), joint
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        ("a,b,c", "none says ShoulderLeft or ShoulderRight; not understood: a, b, c"),
+        ("left_shoulder,rigth_shoulder", "none says ShoulderRight; not understood: rigth_shoulder"),
+        ("left_shoulder,left_shoulder", "occurs twice"),
+        (",", "occurs twice"),
+    ],
+)
+def test_names_that_are_not_enough_are_told(names: str, says: str) -> None:
+    with pytest.raises(LayoutError, match=f"joint names '{names}' cannot be used: .*{says}"):
+        load_layout(names)
+
+
+def test_a_layout_of_ones_own_is_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(broken({})), encoding="utf-8")
+    layout = load_layout(str(path))
+    assert layout.name == str(path)
+    np.testing.assert_array_equal(layout.matrix, np.eye(25))
+    with pytest.raises(LayoutError, match=r"other.yaml.*cannot be used: .*No such file"):
+        load_layout(str(tmp_path / "other.yaml"))

@@ -7,14 +7,17 @@ ones are estimates: they carry the least confidence of their sources and are mar
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 
 from usdrl_ros.resources import data_directory
+from usdrl_ros.skeleton.joint_names import part_of, rules_of
 
 NTU_25 = (
     "SpineBase", "SpineMid", "Neck", "Head",
@@ -30,12 +33,13 @@ SPINE_BASE, SPINE_MID, SHOULDER_LEFT, SHOULDER_RIGHT = (
     NTU_25.index(name) for name in ("SpineBase", "SpineMid", "ShoulderLeft", "ShoulderRight")
 )
 
-# How far along its sources a derived joint lies; {side} is the side of the joint that the rule stands for. Proportions
-# of Kinect v2 skeletons: the neck a third of the way to the head, the hand a quarter and its tip half of a forearm on.
-_DERIVATIONS: dict[str, dict[str, float]] = {
+# How far along its sources a derived joint lies; {side} is the side of the joint that the rule stands for. The hand is
+# fitted on five Kinect sets (`training.derived_joints`, figures in docs/sources.md); no recording that we have shows the
+# others as people have them: SpineMid is the middle by its name, the neck and the tip follow drawings of Kinect v2.
+DERIVATIONS: dict[str, dict[str, float]] = {
     "mid": {"SpineBase": 0.5, "SpineShoulder": 0.5},
     "neck": {"SpineShoulder": 0.65, "Head": 0.35},
-    "hand": {"Wrist{side}": 1.25, "Elbow{side}": -0.25},
+    "hand": {"Wrist{side}": 1.29, "Elbow{side}": -0.29},
     "tip": {"Wrist{side}": 1.5, "Elbow{side}": -0.5},
     "same_as_hand": {"Hand{side}": 1.0},
     "same_as_ankle": {"Ankle{side}": 1.0},
@@ -54,8 +58,9 @@ class Layout:
         name: As skeleton messages carry it.
         joint_names: V names, in order.
         bones: Pairs of joint indices, for drawing.
-        matrix: (25, V), each row sums to 1.
+        matrix: (25, V), each row sums to 1; to 0 where nothing in the layout tells of the joint.
         derived: (25,) true where the joint is estimated from others.
+        fallbacks: More such matrices, in turn, for joints that the ones before leave unseen.
     """
 
     name: str
@@ -63,6 +68,17 @@ class Layout:
     bones: tuple[tuple[int, int], ...]
     matrix: np.ndarray
     derived: np.ndarray
+    fallbacks: tuple[np.ndarray, ...] = ()
+
+    @cached_property
+    def index(self) -> Mapping[str, int]:
+        """Number of each joint name."""
+        return {joint: number for number, joint in enumerate(self.joint_names)}
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The joints of NTU-25 of which the layout tells nothing."""
+        return tuple(joint for joint, row in zip(NTU_25, self.matrix, strict=True) if not row.any())
 
     def to_ntu25(self, joints: np.ndarray, confidence: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Map joints (..., V, 3) metres, NaN unseen, and confidence (..., V) to NTU-25: (..., 25, 3) and (..., 25).
@@ -79,11 +95,24 @@ class Layout:
             confidence = np.ones(seen.shape)
         confidence = np.where(seen, np.clip(np.nan_to_num(confidence), 0.0, 1.0), 0.0)
         seen &= confidence > 0.0
-        uses = self.matrix != 0.0
-        mapped_confidence = np.where(uses, confidence[..., None, :], np.inf).min(-1)
-        mapped = self.matrix @ np.where(seen[..., None], joints, 0.0)
+        known = np.where(seen[..., None], joints, 0.0)
+        mapped, mapped_confidence = _apply(self.matrix, known, confidence)
+        for fallback in self.fallbacks:
+            lost = mapped_confidence <= 0.0
+            if not lost.any():
+                break
+            instead, instead_confidence = _apply(fallback, known, confidence)
+            mapped = np.where(lost[..., None], instead, mapped)
+            mapped_confidence = np.where(lost, instead_confidence, mapped_confidence)
         mapped[mapped_confidence <= 0.0] = np.nan
         return mapped, mapped_confidence
+
+
+def _apply(matrix: np.ndarray, joints: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Joints (..., 25, 3) by a matrix, and the least confidence (..., 25) of the sources of each."""
+    uses = matrix != 0.0
+    least = np.where(uses, confidence[..., None, :], np.inf).min(-1)
+    return matrix @ joints, np.where(uses.any(-1), least, 0.0)
 
 
 def available_layouts() -> tuple[str, ...]:
@@ -91,52 +120,99 @@ def available_layouts() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in (data_directory("config") / "layouts").glob("*.yaml")))
 
 
-@cache
 def load_layout(name: str) -> Layout:
-    """The layout of this name, from `config/layouts/NAME.yaml`.
+    """A joint layout.
+
+    Args:
+        name: Of `config/layouts/NAME.yaml`; or the path of such a file (`*.yaml`) of one's own; or the names of the
+            joints in their order, with commas between, by which the rule is found.
 
     Raises:
-        LayoutError: There is none of this name, or its file contradicts itself.
+        LayoutError: There is none of this name, its file contradicts itself, or no rule is found by the names.
     """
-    if name not in available_layouts():
-        raise LayoutError(f"unknown joint layout '{name}'; known are {', '.join(available_layouts())}")
-    path = data_directory("config") / "layouts" / f"{name}.yaml"
+    if "," in name:
+        return _by_joint_names(name)
+    return _by_file(name)
+
+
+@cache
+def _by_file(name: str) -> Layout:
+    path = Path(name).expanduser()
+    if path.suffix not in (".yaml", ".yml"):
+        if name not in available_layouts():
+            raise LayoutError(
+                f"unknown joint layout '{name}'; known are {', '.join(available_layouts())}; for one of your own give "
+                f"its YAML file, or its joints' names with commas between"
+            )
+        path = data_directory("config") / "layouts" / f"{name}.yaml"
     try:
         return _parse(name, yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise LayoutError(f"joint layout '{name}' ({path}) cannot be used: {error}") from error
+
+
+@lru_cache(maxsize=256)  # the names may come from the network
+def _by_joint_names(name: str) -> Layout:
+    names = tuple(part.strip() for part in name.split(","))
+    content = {"joints": names, "bones": [], "to_ntu_25": rules_of(names)}
+    try:
+        layout = _parse(name, content)
+    except ValueError as error:
+        raise LayoutError(f"joint names '{name}' cannot be used: {error}") from error
+    if lost := {"ShoulderLeft", "ShoulderRight"} & set(layout.missing):
+        strange = [joint for joint in names if not part_of(joint)]
+        raise LayoutError(
+            f"joint names '{name}' cannot be used: none says {' or '.join(sorted(lost))}; not understood: "
+            f"{', '.join(strange) or 'none'}. Give joints such as left_shoulder, left_elbow, left_hip, nose"
+        )
+    return layout
 
 
 def _parse(name: str, content: dict[str, Any]) -> Layout:
     names = tuple(content["joints"])
     if len(set(names)) != len(names):
         raise ValueError("a joint name occurs twice")
-    index = {joint: i for i, joint in enumerate(names)}
     rules: dict[str, list[str] | str] = content["to_ntu_25"]
     if set(rules) != set(NTU_25):
         raise ValueError(f"to_ntu_25 must give each NTU-25 joint once; wrong: {sorted(set(rules) ^ set(NTU_25))}")
+    index = {joint: number for number, joint in enumerate(names)}
+    otherwise: dict[str, list[list[str]]] = content.get("otherwise", {})
+    if unknown := set(otherwise) - set(NTU_25):
+        raise ValueError(f"otherwise: {sorted(unknown)} are no joints of NTU-25")
+    fallbacks = []
+    for number in range(max(map(len, otherwise.values()), default=0)):
+        instead = {joint: choices[number] for joint, choices in otherwise.items() if number < len(choices)}
+        fallbacks.append(_matrix(rules | instead, index))
+    matrix = _matrix(rules, index)
+    derived = np.array([not isinstance(rules[joint], list) for joint in NTU_25])
+    for array in (matrix, derived, *fallbacks):
+        array.setflags(write=False)
+    bones = tuple((index[a], index[b]) for a, b in content["bones"])
+    return Layout(name, names, bones, matrix, derived, tuple(fallbacks))
 
+
+def _matrix(rules: Mapping[str, list[str] | str], index: Mapping[str, int]) -> np.ndarray:
+    """(25, V) of the rules of NTU-25's joints."""
     rows: dict[str, np.ndarray] = {}
     for joint, rule in rules.items():
         if isinstance(rule, list):
-            rows[joint] = np.zeros(len(names))
+            rows[joint] = np.zeros(len(index))
             for source in rule:
                 rows[joint][index[source]] += 1.0 / len(rule)
+        elif rule == "none":
+            rows[joint] = np.zeros(len(index))
     pending = [joint for joint in NTU_25 if joint not in rows]
     while pending:  # a derived joint may rest on another one
         ready = {}
         for joint in pending:
             side = "Left" if joint.endswith("Left") else "Right"
-            sources = {source.format(side=side): weight for source, weight in _DERIVATIONS[str(rules[joint])].items()}
+            sources = {source.format(side=side): weight for source, weight in DERIVATIONS[str(rules[joint])].items()}
             if sources.keys() <= rows.keys():
-                ready[joint] = np.sum([weight * rows[source] for source, weight in sources.items()], axis=0)
+                known = all(rows[source].any() for source in sources)
+                terms = [weight * rows[source] for source, weight in sources.items()]
+                ready[joint] = np.sum(terms, axis=0) if known else np.zeros(len(index))
         if not ready:
             raise ValueError(f"these joints are derived from each other in a circle: {pending}")
         rows |= ready
         pending = [joint for joint in pending if joint not in rows]
-
-    matrix = np.stack([rows[joint] for joint in NTU_25])
-    derived = np.array([not isinstance(rules[joint], list) for joint in NTU_25])
-    for array in (matrix, derived):
-        array.setflags(write=False)
-    return Layout(name, names, tuple((index[a], index[b]) for a, b in content["bones"]), matrix, derived)
+    return np.stack([rows[joint] for joint in NTU_25])
