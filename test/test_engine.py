@@ -161,7 +161,7 @@ def test_wrong_metadata_is_told(tmp_path: Path, key: str, value: str, fault: str
         ({"drop": "embedding"}, "no output 'embedding'"),
         ({"weights": WEIGHTS | {"recognition": np.ones((3, 3))}}, r"'recognition' has shape .*expected \(N, 2\)"),
         ({"weights": WEIGHTS | {"detection": np.ones((3, 2))}}, r"'detection' has shape .*expected \(N, 64, 3\)"),
-        ({"double": True}, r"input 'skeletons' is tensor\(double\), expected tensor\(float\)"),
+        ({"double": True}, r"input 'skeletons' is float64, expected float32"),
     ],
 )
 def test_other_tensors_than_the_contract_are_told(tmp_path: Path, options: dict[str, Any], fault: str) -> None:
@@ -194,7 +194,7 @@ def test_a_file_that_is_cut_off_is_told(model: Path, share: float) -> None:
 
 
 def test_an_unknown_engine_is_told(model: Path) -> None:
-    with pytest.raises(ModelError, match="unknown engine 'cuda'; known are auto, onnxruntime"):
+    with pytest.raises(ModelError, match="unknown engine 'cuda'; known are auto, tensorrt, openvino, onnxruntime"):
         load_engine(model, engine="cuda")
 
 

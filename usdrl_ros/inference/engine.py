@@ -1,16 +1,15 @@
-"""The contract of an engine, what a model file says of itself, and which engine runs it.
+"""The contract of an engine, and which engine runs a model file.
 
-A model file is one self-describing `.onnx`: input `skeletons` (N, 3, T, V, M) float32, outputs `detection` logits
-(N, T, K+1) with background first, `recognition` logits (N, K), `embedding` (N, 2H); joint, bone and motion are made
-inside the graph. Its metadata (keys `usdrl.*`, see `ModelInfo`) says the rest; nothing is configured twice.
-`training.export` also writes files without `detection`, from checkpoints in which no such head was trained; an engine
-refuses them.
+`load_engine` is all that others need. "auto" tries the engines in the order of `ENGINES` and takes the first that
+works here: that has loaded the model and run it. What it passed over, and why, is told. If an engine breaks later, the
+next one in line takes its place. An engine that is asked for by name is taken, or the error says what it lacks.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Mapping
+import logging
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,120 +17,34 @@ from typing import Protocol
 
 import numpy as np
 
-from usdrl_ros.skeleton.layouts import NTU_25
+from usdrl_ros.inference.model_file import INPUT, OUTPUTS, ModelError, ModelFile, ModelInfo, read_model_file
 
-INPUT = "skeletons"
-OUTPUTS = ("detection", "recognition", "embedding")
-FORMAT = "1"
-"""Version of the model file's contract."""
+__all__ = [
+    "ENGINES",
+    "INPUT",
+    "OUTPUTS",
+    "PRECISIONS",
+    "Engine",
+    "EngineError",
+    "ModelError",
+    "ModelInfo",
+    "Predictions",
+    "check_skeletons",
+    "default_model",
+    "load_engine",
+]
 
+ENGINES = ("auto", "tensorrt", "openvino", "onnxruntime")
+"""What `load_engine` takes for an engine; "auto" tries the others in this order (docs/engines.md has the figures)."""
 
-class ModelError(Exception):
-    """A model cannot be used; the message says what is wrong with the file and what to do."""
+PRECISIONS = ("auto", "fp32", "fp16", "bf16")
+"""What `load_engine` takes for a precision; "auto": fp16 on a GPU, bf16 on a CPU with units for it, else fp32."""
 
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """What a model file says of itself.
-
-    Args:
-        name: The model's name.
-        actions: K names, in the order of the outputs; background is not among them.
-        window_s: Seconds that a window of T frames spans; 0 without `detection`: clips of any length.
-        normalization: Name of the normalisation that its input wants.
-        training_data: What it was trained on, in words.
-        frames, joints, people: T, V, M of its input.
-    """
-
-    name: str
-    actions: tuple[str, ...]
-    window_s: float
-    normalization: str
-    training_data: str
-    frames: int = 64
-    joints: int = 25
-    people: int = 2
-
-    def to_metadata(self) -> dict[str, str]:
-        """Key and value of the model file's metadata."""
-        return {
-            "usdrl.format": FORMAT,
-            "usdrl.name": self.name,
-            "usdrl.actions": json.dumps(list(self.actions)),
-            "usdrl.window_s": repr(self.window_s),
-            "usdrl.normalization": self.normalization,
-            "usdrl.training_data": self.training_data,
-            "usdrl.frames": str(self.frames),
-            "usdrl.joints": str(self.joints),
-            "usdrl.people": str(self.people),
-        }
-
-    @classmethod
-    def from_metadata(cls, metadata: Mapping[str, str], path: Path) -> ModelInfo:
-        """Read a model file's metadata.
-
-        Raises:
-            ModelError: Something is missing or cannot be understood.
-        """
-        keys = ("usdrl.format", "usdrl.name", "usdrl.actions", "usdrl.window_s", "usdrl.normalization")
-        if missing := [key for key in keys if not metadata.get(key)]:
-            raise ModelError(
-                f"model {path} lacks the metadata {', '.join(missing)}: "
-                "it was not written by `python -m training.export`"
-            )
-        if metadata["usdrl.format"] != FORMAT:
-            raise ModelError(
-                f"model {path} has format {metadata['usdrl.format']}, this version reads {FORMAT}: export it anew"
-            )
-        try:
-            actions = tuple(str(action) for action in json.loads(metadata["usdrl.actions"]))
-            window_s = float(metadata["usdrl.window_s"])
-            # Files of before these keys were written have the published sizes.
-            frames, joints, people = (
-                int(metadata.get(f"usdrl.{key}", default))
-                for key, default in (("frames", cls.frames), ("joints", cls.joints), ("people", cls.people))
-            )
-        except (ValueError, TypeError) as error:
-            raise ModelError(f"model {path} has metadata that cannot be read: {error}") from error
-        if not actions or len(set(actions)) != len(actions) or not 0.1 <= window_s <= 60.0:
-            raise ModelError(
-                f"model {path}: needs distinct actions and a window of 0.1 to 60 s, has {actions}, {window_s} s"
-            )
-        if joints != len(NTU_25):
-            raise ModelError(
-                f"model {path} takes skeletons of {joints} joints, skeletons here have the {len(NTU_25)} of Kinect v2 "
-                "(other layouts are converted): train one on those"
-            )
-        return cls(
-            metadata["usdrl.name"],
-            actions,
-            window_s,
-            metadata["usdrl.normalization"],
-            metadata.get("usdrl.training_data", ""),
-            frames,
-            joints,
-            people,
-        )
+Log = Callable[[str], None]
 
 
-def check_heads(outputs: Collection[str], metadata: Mapping[str, str], path: Path) -> None:
-    """Refuse a model file of ours that lacks `detection`.
-
-    Args:
-        outputs: Names of its outputs.
-        metadata: Its metadata.
-        path: The file.
-
-    Raises:
-        ModelError: It was written without the head that events need.
-    """
-    if "usdrl.format" not in metadata or "detection" in outputs:
-        return
-    what = "recognises trimmed clips only" if "recognition" in outputs else "is an encoder without heads"
-    raise ModelError(
-        f"model {path} {what}, and events need the head 'detection': train it with `python -m training.tasks.detect` "
-        "from the same checkpoint and export that"
-    )
+class EngineError(ModelError):
+    """This engine cannot run the model here, another one may; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -144,12 +57,30 @@ class Predictions:
 
 
 class Engine(Protocol):
-    """Runs one model. May be used from any one thread at a time."""
+    """Runs one model. May be used from any one thread at a time.
+
+    Args:
+        info: The model.
+    """
 
     info: ModelInfo
 
+    @property
+    def name(self) -> str:
+        """What runs it, with version, precision and device, in a few words."""
+        ...
+
     def infer(self, skeletons: np.ndarray) -> Predictions:
-        """Run windows (N, 3, T, 25, M) float32, sizes as in `info`, in one batch."""
+        """Run windows (N, 3, T, 25, M) float32, sizes as in `info`, in one batch.
+
+        Raises:
+            ValueError: The windows have another shape or type; nothing has reached a device.
+            EngineError: The device failed.
+        """
+        ...
+
+    def warm_up(self) -> None:
+        """Run what is slow the first time, so that no step of the robot is."""
         ...
 
     def close(self) -> None:
@@ -163,8 +94,20 @@ class Engine(Protocol):
     ) -> None: ...
 
 
-ENGINES = ("auto", "onnxruntime")
-"""What `load_engine` takes for an engine."""
+def check_skeletons(skeletons: np.ndarray, info: ModelInfo) -> np.ndarray:
+    """Windows as an engine takes them: contiguous.
+
+    Raises:
+        ValueError: They are no float32 (N, 3, T, V, M) of at least one window, sizes as in `info`.
+    """
+    sizes = ", ".join(map(str, info.window_shape))
+    if not isinstance(skeletons, np.ndarray):
+        raise ValueError(f"skeletons are a {type(skeletons).__name__}, expected an array (N, {sizes}) of float32")
+    if skeletons.dtype != np.float32:
+        raise ValueError(f"skeletons are {skeletons.dtype}, expected float32: convert them with .astype(np.float32)")
+    if skeletons.ndim != 5 or skeletons.shape[1:] != info.window_shape or not len(skeletons):
+        raise ValueError(f"skeletons have the shape {skeletons.shape}, model '{info.name}' takes (N, {sizes}), N >= 1")
+    return np.ascontiguousarray(skeletons)
 
 
 def default_model() -> Path:
@@ -172,22 +115,103 @@ def default_model() -> Path:
     return Path(__file__).resolve().parent.parent / "models" / "utkinect.onnx"
 
 
-def load_engine(model: str | Path, *, engine: str = "auto", threads: int = 1) -> Engine:
-    """Load a model file into an engine.
+@dataclass(frozen=True)
+class Options:
+    """How to run a model.
+
+    Args:
+        threads: CPU threads that one inference may use.
+        precision: One of `PRECISIONS`.
+        max_batch: Windows that are run together at most; more are run in parts.
+        cache: Directory of built engines; None: the user's cache directory.
+        log: Takes a line of what is going on.
+    """
+
+    threads: int
+    precision: str
+    max_batch: int
+    cache: Path | None
+    log: Log
+
+
+def load_engine(
+    model: str | Path,
+    *,
+    engine: str = "auto",
+    threads: int = 1,
+    precision: str = "auto",
+    max_batch: int = 16,
+    cache: str | Path | None = None,
+    log: Log | None = None,
+) -> Engine:
+    """Load a model file into an engine, and warm it up. A TensorRT engine is built first where none is cached.
 
     Args:
         model: Path of an .onnx file.
-        engine: One of `ENGINES`; "auto" takes the best that is installed.
+        engine: One of `ENGINES`.
         threads: CPU threads that one inference may use.
+        precision: One of `PRECISIONS`.
+        max_batch: Most windows (people) in a batch that the engine is built for; larger batches are run in parts.
+        cache: Directory of built engines; None: `usdrl_ros` in the user's cache directory.
+        log: Takes lines on what is chosen and why, and on slow work; None: Python's logging.
 
     Raises:
-        ModelError: The file or the engine cannot be used.
+        ModelError: The file cannot be used, or (an `EngineError`) no engine that was asked for can run it here.
     """
-    path = Path(model).expanduser()
     if engine not in ENGINES:
         raise ModelError(f"unknown engine '{engine}'; known are {', '.join(ENGINES)}")
-    if not path.is_file():
-        raise ModelError(f"model {path} is not there; give the path of an .onnx file, or none for the shipped one")
-    from usdrl_ros.inference.onnx_runtime import OnnxRuntimeEngine  # heavy: only when an engine is wanted
+    if precision not in PRECISIONS:
+        raise ModelError(f"unknown precision '{precision}'; known are {', '.join(PRECISIONS)}")
+    if threads < 1 or max_batch < 1:
+        raise ModelError(f"threads and max_batch must be 1 or more, are {threads} and {max_batch}")
+    log = log or logging.getLogger("usdrl_ros.inference").info
+    file = read_model_file(model)
+    options = Options(threads, precision, max_batch, Path(cache) if cache else None, log)
+    if engine != "auto":
+        return open_engine(engine, file, options, "as asked for")
+    from usdrl_ros.inference.fallback import FallbackEngine  # it imports this module
 
-    return OnnxRuntimeEngine(path, threads=threads)
+    return FallbackEngine(file, options, ENGINES[1:])
+
+
+def open_engine(name: str, file: ModelFile, options: Options, why: str) -> Engine:
+    """Load a model file into the engine of this name, warm it up, and tell why.
+
+    Raises:
+        EngineError: It is not installed, or cannot run the model.
+    """
+    began = time.monotonic()
+    loaded = _opener(name)(file, options)
+    try:
+        loaded.warm_up()
+    except BaseException:
+        loaded.close()
+        raise
+    options.log(f"engine: {loaded.name}, {why}; ready after {time.monotonic() - began:.1f} s")
+    return loaded
+
+
+def _opener(name: str) -> Callable[[ModelFile, Options], Engine]:
+    """What opens the engine of this name. Each is heavy, and may be absent: imported only when wanted."""
+    if name == "tensorrt":
+        from usdrl_ros.inference.build import open_tensorrt
+
+        return open_tensorrt
+    if name == "openvino":
+        from usdrl_ros.inference.openvino import open_openvino
+
+        return open_openvino
+    from usdrl_ros.inference.onnx_runtime import open_onnx_runtime
+
+    return open_onnx_runtime
+
+
+def check_predictions(predictions: Predictions, name: str) -> None:
+    """Refuse an engine whose outputs at the warm-up are not finite, as after an overflow in fp16.
+
+    Raises:
+        EngineError: They are not.
+    """
+    for output in OUTPUTS:
+        if not np.isfinite(getattr(predictions, output)).all():
+            raise EngineError(f"{name} gives '{output}' that is not finite: try precision fp32, or another engine")

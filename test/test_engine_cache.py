@@ -1,0 +1,128 @@
+"""Keys and files of built engines."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from usdrl_ros.inference.engine_cache import CacheError, EngineKey, cache_directory, read_plan, write_plan
+
+KEY = EngineKey("0" * 64, "TensorRT 10.3.0", "Orin (nvgpu) compute capability 8.7", "fp16", 16)
+PLAN = bytes(range(256)) * 10 + b"\n\n"
+
+
+def test_an_engine_comes_back_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "a.engine"
+    write_plan(path, KEY, PLAN)
+    assert read_plan(path, KEY) == PLAN
+    write_plan(path, KEY, b"other")
+    assert read_plan(path, KEY) == b"other"
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", [f.name for f in fields(EngineKey)])
+def test_each_part_of_the_key_makes_another_file_and_is_told_in_the_wrong_one(tmp_path: Path, name: str) -> None:
+    value = getattr(KEY, name)
+    other = replace(KEY, **{name: value + 1 if isinstance(value, int) else value + "x"})
+    assert other.file_name("m") != KEY.file_name("m")
+    write_plan(tmp_path / "a.engine", other, PLAN)
+    with pytest.raises(CacheError, match=f"a.engine was built for another use: {name} .*, here ") as caught:
+        read_plan(tmp_path / "a.engine", KEY)
+    assert caught.value.args[0].count("here") == 1
+
+
+def test_file_names_can_be_read_and_are_safe() -> None:
+    name = KEY.file_name("my model/../x")
+    assert name.startswith("my_model_.._x-TensorRT_10.3.0-Orin_nvgpu_compute_capability_8.7-fp16-")
+    assert "/" not in name
+    assert KEY.file_name("m") == replace(KEY).file_name("m")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.1, 0.5, 0.999])
+def test_a_file_that_is_cut_off_is_told(tmp_path: Path, share: float) -> None:
+    path = tmp_path / "a.engine"
+    write_plan(path, KEY, PLAN)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(CacheError, match=r"a.engine (is cut off|was not written by this program, or is damaged)"):
+        read_plan(path, KEY)
+
+
+def test_every_changed_byte_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "a.engine"
+    write_plan(path, KEY, PLAN[:40])
+    content = path.read_bytes()
+    for position in range(len(content)):
+        changed = bytearray(content)
+        changed[position] ^= 0x04
+        path.write_bytes(changed)
+        with pytest.raises(CacheError, match="a.engine"):
+            read_plan(path, KEY)
+
+
+@pytest.mark.parametrize("line", [b"[]", b"{}", b"null", b'{"key": 1, "size": 2, "sha256": 3}', b"\xff", b'"key"', b"7"])
+def test_foreign_files_are_told(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "a.engine"
+    path.write_bytes(line + b"\n" + PLAN)
+    with pytest.raises(CacheError, match="a.engine"):
+        read_plan(path, KEY)
+
+
+def test_a_missing_file_is_no_fault(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        read_plan(tmp_path / "a.engine", KEY)
+
+
+def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.engine").mkdir()
+    with pytest.raises(CacheError, match="a.engine cannot be read: .*directory"):
+        read_plan(tmp_path / "a.engine", KEY)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT])
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_failed_write_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, call: str
+) -> None:
+    path = tmp_path / "a.engine"
+    write_plan(path, KEY, b"before")
+
+    def fail(*arguments: Any) -> None:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, fail)
+        with pytest.raises(CacheError, match=f"a.engine cannot be written: .*{os.strerror(code)}"):
+            write_plan(path, KEY, PLAN)
+    assert read_plan(path, KEY) == b"before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CacheError, match="cannot be written"):
+        write_plan(tmp_path / "file" / "a.engine", KEY, PLAN)
+
+
+def test_the_header_can_be_read_by_people(tmp_path: Path) -> None:
+    write_plan(tmp_path / "a.engine", KEY, PLAN)
+    header = json.loads((tmp_path / "a.engine").read_bytes().split(b"\n", 1)[0])
+    assert header["key"]["gpu"] == KEY.gpu
+    assert header["size"] == len(PLAN)
+
+
+def test_the_users_cache_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_directory() == tmp_path / "usdrl_ros"
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for ignored in ("", "relative/path"):
+        monkeypatch.setenv("XDG_CACHE_HOME", ignored)
+        assert cache_directory() == tmp_path / "home" / ".cache" / "usdrl_ros"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_directory() == tmp_path / "home" / ".cache" / "usdrl_ros"

@@ -1,0 +1,290 @@
+"""Build the TensorRT engine of a model ahead of time; what is built already is left as it is.
+
+    ros2 run usdrl_ros build_engine MODEL.onnx
+    python -m usdrl_ros.inference.build MODEL.onnx --precision fp16 --max-people 16
+
+The node does the same at its first start. An engine serves one model, TensorRT version, kind of GPU, precision and
+max_people; it lies in the user's cache directory. A new one is compared with ONNX Runtime on random skeletons.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from usdrl_ros.inference.cuda import Device, open_device
+from usdrl_ros.inference.engine import Engine, EngineError, Log, Options, default_model
+from usdrl_ros.inference.engine_cache import CacheError, EngineKey, cache_directory, read_plan, write_plan
+from usdrl_ros.inference.model_file import OUTPUTS, ModelError, ModelFile, read_model_file
+from usdrl_ros.inference.tensorrt import PlanError, TensorRtEngine
+from usdrl_ros.inference.tensorrt_builder import PRECISIONS, WORKSPACE_MIB, build_plan
+from usdrl_ros.inference.tensorrt_library import Library, load_library
+
+TOLERANCES = {"fp16": 1e-2, "fp32": 1e-4}
+"""Largest difference to ONNX Runtime that an engine may have, relative to the output's largest value."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """An engine in the cache.
+
+    Args:
+        path: Its file.
+        size: Bytes.
+        seconds: What the build took; 0 if it was there already.
+        error: Largest difference to ONNX Runtime, see `TOLERANCES`; None if it was not run.
+    """
+
+    path: Path
+    size: int
+    seconds: float
+    error: float | None
+
+
+def build(
+    model: str | Path,
+    *,
+    precision: str = "auto",
+    max_batch: int = 16,
+    workspace_mib: int = WORKSPACE_MIB,
+    compute_capability: str = "",
+    cache: str | Path | None = None,
+    rebuild: bool = False,
+    log: Log = print,
+) -> Built:
+    """Build the engine of a model into the cache, unless it is there, and compare it with ONNX Runtime.
+
+    Args:
+        model: The .onnx file.
+        precision: "fp16", "fp32", or "auto": fp16.
+        max_batch: Largest batch, the node's max_people.
+        workspace_mib: Memory of the GPU that the build may use for trying, MiB.
+        compute_capability: "8.9", say: build for such a GPU, without one (TensorRT-RTX only); nothing is compared then.
+        cache: Directory of the engine; None: the user's cache directory.
+        rebuild: Build it even if it is there.
+        log: Takes lines of progress.
+
+    Raises:
+        ModelError: The model, TensorRT or the GPU cannot be used, the engine's outputs differ by too much, or the
+            directory cannot be written.
+    """
+    file = read_model_file(model)
+    library = load_library()
+    try:
+        device = None if compute_capability else open_device()
+    except EngineError as fault:
+        raise EngineError(
+            f"{fault}; without a GPU, name the compute capability of another (TensorRT-RTX only)"
+        ) from fault
+    builder = _Builder(library, file, device, precision, max_batch, workspace_mib, compute_capability, log)
+    path = builder.path(cache)
+    if not rebuild:
+        try:
+            plan = read_plan(path, builder.key)
+            if device is not None:
+                builder.load(plan, path).close()
+            return Built(path, len(plan), 0.0, None)
+        except FileNotFoundError:
+            pass
+        except (CacheError, PlanError) as fault:
+            log(f"{fault}; it is built anew")
+    plan, seconds = builder.build()
+    error = None
+    if device is not None:
+        with builder.load(plan, path) as engine:
+            error = builder.compare(engine)
+    try:
+        write_plan(path, builder.key, plan)
+    except CacheError as fault:
+        raise EngineError(str(fault)) from fault
+    return Built(path, len(plan), seconds, error)
+
+
+def open_tensorrt(file: ModelFile, options: Options) -> TensorRtEngine:
+    """The engine of a model, from the cache or built now.
+
+    Raises:
+        EngineError: There is no GPU, PyCUDA or TensorRT, TensorRT cannot build or run the model, or its outputs differ
+            by too much.
+    """
+    device = open_device()  # first, since it is quick to tell that there is none
+    library, log = load_library(), options.log
+    builder = _Builder(library, file, device, options.precision, options.max_batch, WORKSPACE_MIB, "", log)
+    path = builder.path(options.cache)
+    try:
+        return builder.load(read_plan(path, builder.key), path)
+    except FileNotFoundError:
+        pass
+    except (CacheError, PlanError) as error:
+        log(f"{error}; it is built anew")
+    plan, _ = builder.build()
+    engine = builder.load(plan, path)
+    try:
+        builder.compare(engine)
+    except BaseException:
+        engine.close()
+        raise
+    try:
+        write_plan(path, builder.key, plan)
+    except CacheError as error:
+        log(f"the engine is built again at the next start: {error}")
+    return engine
+
+
+@dataclass(frozen=True)
+class _Builder:
+    """How one engine is built, loaded and compared; arguments as of `build`."""
+
+    library: Library
+    file: ModelFile
+    device: Device | None
+    wanted_precision: str
+    max_batch: int
+    workspace_mib: int
+    compute_capability: str
+    log: Log
+
+    def __post_init__(self) -> None:
+        if self.wanted_precision not in ("auto", *PRECISIONS):
+            raise EngineError(f"TensorRT is used in {' or '.join(PRECISIONS)}, not {self.wanted_precision}")
+
+    @functools.cached_property
+    def precision(self) -> str:
+        return "fp16" if self.wanted_precision == "auto" else self.wanted_precision
+
+    @functools.cached_property
+    def key(self) -> EngineKey:
+        capability = self.compute_capability or (self.device.compute_capability if self.device else "")
+        name = "" if self.library.rtx or self.device is None else f"{self.device.name} "
+        gpu = f"{name}compute capability {capability}"
+        return EngineKey(self.file.sha256(), self.library.name, gpu, self.precision, self.max_batch)
+
+    def path(self, cache: str | Path | None) -> Path:
+        directory = Path(cache).expanduser() if cache else cache_directory()
+        return directory / self.key.file_name(self.file.path.stem)
+
+    def build(self) -> tuple[bytes, float]:
+        """The engine, and the seconds that it took."""
+        target = f"compute capability {self.compute_capability}" if self.device is None else self.device.name
+        self.log(
+            f"building the {self.library.name} engine of {self.file.path} for {target}: {self.precision}, batches of 1 "
+            f"to {self.max_batch}; this is done once and takes from seconds to, on a small Jetson, many minutes"
+        )
+        began = time.monotonic()
+        plan = build_plan(
+            self.library,
+            self.file,
+            precision=self.precision,
+            max_batch=self.max_batch,
+            workspace_mib=self.workspace_mib,
+            compute_capability=self.compute_capability,
+            log=self.log,
+        )
+        seconds = time.monotonic() - began
+        self.log(f"built an engine of {len(plan) / 1e6:.0f} MB in {seconds:.0f} s")
+        return plan, seconds
+
+    def load(self, plan: bytes, path: Path) -> TensorRtEngine:
+        assert self.device is not None
+        return TensorRtEngine(
+            self.library,
+            plan,
+            self.file,
+            self.device,
+            max_batch=self.max_batch,
+            precision=self.precision,
+            log=self.log,
+            kernels=path.with_suffix(".kernels") if self.library.own_graphs else None,
+        )
+
+    def compare(self, engine: Engine) -> float | None:
+        """Largest difference to ONNX Runtime; None if that is not installed.
+
+        Raises:
+            EngineError: It is larger than it may be.
+        """
+        try:
+            from usdrl_ros.inference.onnx_runtime import OnnxRuntimeEngine  # it may be absent
+        except EngineError as missing:
+            self.log(f"the engine is not compared: {missing}")
+            return None
+        with OnnxRuntimeEngine(self.file) as reference:
+            error = largest_difference(engine, reference, sorted({1, min(3, self.max_batch), self.max_batch}))
+        allowed = TOLERANCES[self.precision]
+        if not error <= allowed:  # not so for NaN, too
+            raise EngineError(
+                f"{engine.name} differs from ONNX Runtime by {error:.1e} of the largest value, allowed is "
+                f"{allowed:.0e}: {'use precision fp32' if self.precision == 'fp16' else 'use another engine'}"
+            )
+        self.log(f"{engine.name} differs from ONNX Runtime by {error:.1e} of the largest value at most")
+        return error
+
+
+def largest_difference(engine: Engine, reference: Engine, batches: Sequence[int]) -> float:
+    """Largest difference of two engines' outputs on random skeletons, relative to each output's largest value."""
+    rng = np.random.default_rng(0)
+    worst = 0.0
+    for count in batches:
+        skeletons = rng.normal(0.0, 0.5, (count, *reference.info.window_shape)).astype(np.float32)
+        found, expected = engine.infer(skeletons), reference.infer(skeletons)
+        for name in OUTPUTS:
+            value = getattr(expected, name)
+            difference = float(np.abs(getattr(found, name) - value).max() / np.abs(value).max())
+            worst = difference if np.isnan(difference) else max(worst, difference)
+            if np.isnan(worst):
+                return worst
+    return worst
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m usdrl_ros.inference.build",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", type=Path, nargs="?", help="the .onnx file (default: the shipped one)")
+    parser.add_argument("--precision", choices=("auto", *PRECISIONS), default="auto", help="auto: fp16")
+    parser.add_argument("--max-people", type=int, default=16, help="largest batch, the node's max_people (16)")
+    parser.add_argument(
+        "--workspace", type=int, default=WORKSPACE_MIB, metavar="MIB", help="GPU memory for trying, MiB (%(default)s)"
+    )
+    parser.add_argument(
+        "--compute-capability",
+        default="",
+        metavar="X.Y",
+        help="build for such GPUs on a machine without one (TensorRT-RTX only)",
+    )
+    parser.add_argument("--cache", type=Path, help="directory of the engine (default: usdrl_ros in the user's cache)")
+    parser.add_argument("--rebuild", action="store_true", help="build it even if it is there")
+    options = parser.parse_args(arguments)
+    if options.max_people < 1 or options.workspace < 1:
+        parser.error("--max-people and --workspace must be 1 or more")
+    try:
+        built = build(
+            options.model or default_model(),
+            precision=options.precision,
+            max_batch=options.max_people,
+            workspace_mib=options.workspace,
+            compute_capability=options.compute_capability,
+            cache=options.cache,
+            rebuild=options.rebuild,
+            log=lambda line: print(line, flush=True),
+        )
+    except ModelError as error:
+        print(f"build_engine: {error}", file=sys.stderr)
+        return 1
+    what = f"built in {built.seconds:.0f} s" if built.seconds else "was there already"
+    print(f"{built.path}: {built.size / 1e6:.0f} MB, {what}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""Built TensorRT engines on disk: found by what they were built from and for, and refused when they are not whole.
+
+A file is one line of JSON (what the engine was built from and for, its size, its hash) and then the engine as TensorRT
+serialised it. Files may be deleted at any time; an engine is built anew when its file is missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+_FORMAT = 1
+"""Of the files, and of how engines are built: one more, and all are built anew."""
+
+
+class CacheError(Exception):
+    """An engine cannot be had from its file, or not written to it; the message says why."""
+
+
+@dataclass(frozen=True)
+class EngineKey:
+    """What an engine was built from and for; it serves for nothing else.
+
+    Args:
+        model: SHA-256 of the model file.
+        library: TensorRT and its version.
+        gpu: Name of the GPU; for TensorRT-RTX, whose engines serve all of a kind, the compute capability.
+        precision: "fp16" or "fp32".
+        max_batch: Largest batch.
+    """
+
+    model: str
+    library: str
+    gpu: str
+    precision: str
+    max_batch: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """What the file's first line says of it."""
+        return {"format": _FORMAT, **asdict(self)}
+
+    def file_name(self, stem: str) -> str:
+        """Name of its file: readable, and of this key alone."""
+        digest = hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()[:16]
+        readable = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{stem}-{self.library}-{self.gpu}-{self.precision}")
+        return f"{readable}-{digest}.engine"
+
+
+def cache_directory() -> Path:
+    """Where engines lie if nothing else is said: `usdrl_ros` in XDG_CACHE_HOME, by default ~/.cache."""
+    root = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG base directory specification ignores paths that are not absolute.
+    return (Path(root) if os.path.isabs(root) else Path("~/.cache").expanduser()) / "usdrl_ros"
+
+
+def read_plan(path: Path, key: EngineKey) -> bytes:
+    """The engine in a file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        CacheError: It cannot be read, is cut off or damaged, or was built from or for something else.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise CacheError(f"engine {path} cannot be read: {error}") from error
+    line, _, plan = content.partition(b"\n")
+    try:
+        header = json.loads(line)
+        built, size, digest = header["key"], header["size"], header["sha256"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CacheError(f"engine {path} was not written by this program, or is damaged") from error
+    if built != key.as_dict():
+        expected = key.as_dict()
+        found = built if isinstance(built, dict) else {}
+        other = [
+            f"{name} {found.get(name)}, here {value}" for name, value in expected.items() if found.get(name) != value
+        ]
+        raise CacheError(f"engine {path} was built for another use: {'; '.join(other)}")
+    if len(plan) != size:
+        raise CacheError(f"engine {path} is cut off: it has {len(plan)} bytes of {size}")
+    if hashlib.sha256(plan).hexdigest() != digest:
+        raise CacheError(
+            f"engine {path} is damaged: its content does not have the hash that it had when it was written"
+        )
+    return plan
+
+
+def write_plan(path: Path, key: EngineKey, plan: bytes) -> None:
+    """Put an engine in its file, whole or not at all; other processes may read or write it meanwhile.
+
+    Raises:
+        CacheError: The disk is full, or may not be written.
+    """
+    header = {"key": key.as_dict(), "size": len(plan), "sha256": hashlib.sha256(plan).hexdigest()}
+    write_atomically(path, json.dumps(header).encode() + b"\n" + plan)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Put content in a file, whole or not at all.
+
+    Raises:
+        CacheError: The disk is full, or may not be written.
+    """
+    temporary = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # a robot may be switched off at any moment
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+        raise CacheError(f"{path} cannot be written: {error}") from error
