@@ -1,7 +1,8 @@
 # Everything a user types. `make help` lists the targets.
 #
 # Where a ROS 2 is sourced, it is used; otherwise ROS 2 is installed from PyPI into .venv (no root, 0.5 GB).
-# Variables: BAG=path (demo), PYTHON=python3, TORCH=torch==2.13.0, PYTEST="more arguments of pytest".
+# Variables: ROS_DISTRO=kilted or jazzy (from PyPI), BAG=path (demo), PYTHON=python3, TORCH=torch==2.13.0,
+# PYTEST="more arguments of pytest".
 
 SHELL := bash
 .SHELLFLAGS := -e -o pipefail -c
@@ -18,6 +19,12 @@ SOURCED := $(firstword $(wildcard $(addsuffix /share/ament_index/resource_index/
 ifndef SOURCED
   ROS_DISTRO ?= kilted
 endif
+include tools/distribution.mk
+ifndef SOURCED
+  ifeq ($(filter $(ROS_DISTRO),$(ON_PYPI)),)
+    $(error ROS 2 $(ROS_DISTRO) is not sourced, and PyPI has no wheels of it, only of $(ON_PYPI): source its setup.bash)
+  endif
+endif
 
 VENV := .venv
 # One stamp a kind of environment: another kind (a ROS 2 sourced later, say) makes .venv anew.
@@ -26,15 +33,10 @@ TEST_READY := $(VENV)/test.ready
 BUILT := install/.built
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install -qq -c $(VENV)/constraints.txt
 # The nodes that we start do not talk to the rest of the network.
-IN_ENV := source ./env.sh && \
-          $(if $(filter humble,$(ROS_DISTRO)),ROS_LOCALHOST_ONLY=1,ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST)
+IN_ENV := source ./env.sh && $(LOCAL_ONLY)
 
 # setuptools 80 removed commands that ament_cmake_python calls.
 COLCON := colcon-core colcon-cmake colcon-ros colcon-bash colcon-zsh colcon-output 'setuptools<80'
-WHEELS := 'ros-rclpy[fastrtps]' ros-python-cmake-module cmake ninja $(addprefix ros-$(ROS_DISTRO)-, \
-            rclpy std-msgs geometry-msgs diagnostic-msgs lifecycle-msgs rosgraph-msgs ament-package ament-cmake \
-            ament-cmake-python ament-cmake-include-directories ament-cmake-ros rosidl-core-generators \
-            rosidl-default-generators $(if $(filter kilted,$(ROS_DISTRO)),ament-cmake-ros-core))
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -56,7 +58,7 @@ clean: ## Remove what was built
 distclean: clean ## Remove the virtual environment as well
 	rm -rf $(VENV)
 
-$(READY): requirements/run.txt Makefile tools/environment.py
+$(READY): requirements/run.txt tools/distribution.mk tools/environment.py
 	@test -e $@ || rm -rf $(VENV) build install log
 ifdef SOURCED
 	@echo "Using the sourced ROS 2 $(ROS_DISTRO); installing what it lacks into $(VENV)"

@@ -1,11 +1,15 @@
 """Start the perception node: skeletons in, action events out.
 
-ros2 launch usdrl_ros perception.launch.py input_topic:=/tracker/skeletons
+ros2 launch usdrl_ros perception.launch.py source:=zed
+ros2 launch usdrl_ros perception.launch.py source:=yolo_3d rviz:=true record:=true
+ros2 launch usdrl_ros perception.launch.py build_engine:=true      builds the TensorRT engine, and ends
 ros2 launch usdrl_ros perception.launch.py --show-args
 """
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction, Shutdown
+from launch.conditions import IfCondition
+from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -13,21 +17,48 @@ from launch_ros.substitutions import FindPackageShare
 
 # Launch arguments that set the node's parameter of the same name, unless they are empty.
 PARAMETERS = {
-    "model": ("Path of the model, an .onnx file.", str),
+    "source": ("What the skeletons are: zed, yolo_3d, ... or the path of a source's file.", str),
     "input_topic": ("Topic of the skeletons.", str),
-    "input_reliability": ("Quality of service asked of the skeletons: best_effort or reliable.", str),
+    "layout": ("Joint layout of the skeletons.", str),
+    "association": ("Whether people get ids by where they are: auto, on or off.", str),
+    "input_reliability": ("Quality of service asked of the skeletons: source, best_effort or reliable.", str),
+    "model": ("Path of the model, an .onnx file.", str),
+    "engine": ("What runs the model.", str),
+    "precision": ("Of the engine's arithmetic.", str),
     "use_sim_time": ("Whether /clock gives the time: true or false.", bool),
     "autostart": ("Whether the node configures and activates itself: true or false.", bool),
 }
+SHARE = FindPackageShare("usdrl_ros")
+
+
+def is_true(context, name):
+    value = LaunchConfiguration(name).perform(context).lower()
+    if value not in ("true", "false"):
+        raise RuntimeError(f"launch argument {name} is '{value}', expected true or false")
+    return value == "true"
+
+
+def build_engine(context):
+    """The program that builds the model's TensorRT engine and caches it, in place of the node."""
+    given = {name: LaunchConfiguration(name).perform(context) for name in ("model", "precision")}
+    options = ["--precision", given["precision"]] if given["precision"] else []
+    return Node(
+        package="usdrl_ros",
+        executable="build_engine",
+        arguments=[*options, *([given["model"]] if given["model"] else [])],
+        output="screen",
+        on_exit=[Shutdown(reason="the engine has been built")],
+    )
 
 
 def perception(context):
+    if is_true(context, "build_engine"):
+        return [build_engine(context)]
     given = {
         name: ParameterValue(LaunchConfiguration(name), value_type=value_type)
         for name, (_, value_type) in PARAMETERS.items()
         if LaunchConfiguration(name).perform(context)
     }
-    required = LaunchConfiguration("required").perform(context).lower() == "true"
     node = Node(
         package="usdrl_ros",
         executable="perception",
@@ -35,27 +66,43 @@ def perception(context):
         namespace=LaunchConfiguration("namespace"),
         parameters=[LaunchConfiguration("params_file"), given],
         output="screen",
-        on_exit=[Shutdown(reason="the perception node has ended")] if required else None,
+        on_exit=[Shutdown(reason="the perception node has ended")] if is_true(context, "required") else None,
     )
-    return [node]
+    rviz = Node(
+        package="rviz2",
+        executable="rviz2",
+        name="usdrl_rviz",
+        namespace=LaunchConfiguration("namespace"),
+        arguments=["-d", LaunchConfiguration("rviz_config"), "-f", LaunchConfiguration("fixed_frame")],
+        output="log",
+        condition=IfCondition(LaunchConfiguration("rviz")),
+    )
+    record = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(PathJoinSubstitution([SHARE, "launch", "record.launch.py"])),
+        condition=IfCondition(LaunchConfiguration("record")),
+    )
+    return [node, rviz, record]
 
 
 def generate_launch_description():
+    def argument(name, default, description):
+        return DeclareLaunchArgument(name, default_value=default, description=description)
+
+    def config(name):
+        return PathJoinSubstitution([SHARE, "config", name])
+
     return LaunchDescription(
         [
-            DeclareLaunchArgument(
-                "params_file",
-                default_value=PathJoinSubstitution([FindPackageShare("usdrl_ros"), "config", "perception.yaml"]),
-                description="File with the node's parameters.",
-            ),
-            DeclareLaunchArgument(
-                "required", default_value="false", description="Whether all ends when the node does: true or false."
-            ),
-            DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node."),
+            argument("params_file", config("perception.yaml"), "File with the node's parameters."),
+            argument("namespace", "", "Namespace of the node."),
+            argument("required", "false", "Whether all ends when the node does: true or false."),
+            argument("rviz", "false", "Whether RViz shows the people and what they are doing: true or false."),
+            argument("rviz_config", config("usdrl.rviz"), "What RViz shows."),
+            argument("fixed_frame", "camera", "RViz' frame: that of the skeletons, or one that tf leads to it."),
+            argument("record", "false", "Whether skeletons and events are recorded into a bag: true or false."),
+            argument("build_engine", "false", "Whether only the TensorRT engine is built: true or false."),
             *(
-                DeclareLaunchArgument(
-                    name, default_value="", description=f"{description} Empty: as the parameter file says."
-                )
+                argument(name, "", f"{description} Empty: as the parameter file says.")
                 for name, (description, _) in PARAMETERS.items()
             ),
             OpaqueFunction(function=perception),

@@ -1,11 +1,17 @@
-"""The message classes of rclpy, for `usdrl_ros.messages`."""
+"""The message classes of rclpy: ours for `usdrl_ros.messages`, and others by name, whose packages may be missing."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib import import_module
 
 from usdrl_ros.messages import MessageTypes, array_floats
+
+
+class MissingMessagesError(Exception):
+    """The package of a message is not installed; the message says how to install it."""
 
 
 def message_class(name: str) -> type:
@@ -16,6 +22,30 @@ def message_class(name: str) -> type:
     """
     package, _, kind = name.partition("/msg/")
     return getattr(import_module(f"{package}.msg"), kind)
+
+
+def first_message_class(names: Sequence[str], packages: Sequence[str], wanted_by: str) -> tuple[str, type]:
+    """The first of several names of one message that is installed, with its class.
+
+    Args:
+        names: The present name of the message, then older ones.
+        packages: What to install for them, as apt names it; {distro} stands for the distribution.
+        wanted_by: Who asks, for the error.
+
+    Raises:
+        MissingMessagesError: None is installed.
+    """
+    for name in names:
+        try:
+            return name, message_class(name)
+        except (ImportError, AttributeError):
+            continue
+    distro = os.environ.get("ROS_DISTRO", "DISTRO")
+    install = " ".join(package.format(distro=distro) for package in packages)
+    raise MissingMessagesError(
+        f"{wanted_by} needs the message {' or '.join(names)}, which is not installed: sudo apt install {install} "
+        "(or build it in your workspace), source ROS 2 anew and start again"
+    )
 
 
 @lru_cache(maxsize=1)

@@ -7,9 +7,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
@@ -31,12 +32,17 @@ class LiveError(Exception):
 def play_live(
     bag: Path,
     model: Path,
-    writer: BagWriter,
+    writer: BagWriter | None = None,
     *,
     rate: float = 1.0,
-    watch: Callable[[Observer], None] = lambda observer: None,
-) -> Observer:
+    parameters: Sequence[str] = (),
+    observe: Callable[[rclpy.Context], Any] | None = None,
+    watch: Callable[[Any], None] = lambda observer: None,
+) -> Any:
     """Play a bag through a perception node and return what was seen; `watch` is called many times a second meanwhile.
+
+    `parameters` are more ones of the perception node, NAME:=VALUE; `observe` makes another node than `Observer`, which
+    has to have its `vocabulary`.
 
     The nodes meet in a ROS domain of their own, on this machine only, so that neither a robot nor another run joins in.
 
@@ -48,10 +54,16 @@ def play_live(
     context = rclpy.Context()
     rclpy.init(context=context, domain_id=domain)
     try:
-        observer = Observer(writer, skeletons=SKELETONS, truth=TRUTH, context=context)
+        observer = observe(context) if observe else Observer(writer, skeletons=SKELETONS, truth=TRUTH, context=context)
         executor = SingleThreadedExecutor(context=context)
         executor.add_node(observer)
-        with _node("perception", f"model:={model.resolve()}", "input_reliability:=reliable") as perception:
+        with _node(
+            "perception",
+            f"model:={model.resolve()}",
+            "input_reliability:=reliable",
+            "latency_budget_ms:=0.0",
+            *parameters,
+        ) as perception:
             until = time.monotonic() + _START_S
             while observer.vocabulary is None:
                 executor.spin_once(timeout_sec=0.1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
@@ -26,6 +27,8 @@ class ParameterSpec:
         low, high: Inclusive range of a number.
         choices: The values that a string may have; empty for any.
         fault: What is wrong with a value, None when nothing is; for what range and choices cannot say.
+        live: Whether it may change while the node is up.
+        fixed: If not, why.
     """
 
     name: str
@@ -35,6 +38,8 @@ class ParameterSpec:
     high: float | None = None
     choices: tuple[str, ...] = ()
     fault: Callable[[Any], str | None] = lambda value: None
+    live: bool = False
+    fixed: str = "it is read when the node configures"
 
     @property
     def allowed(self) -> str:
@@ -51,11 +56,12 @@ class ParameterSpec:
     @property
     def descriptor(self) -> ParameterDescriptor:
         """What `ros2 param describe` shows."""
-        constraints = f"one of {', '.join(self.choices)}" if self.choices else ""
+        constraints = [f"one of {', '.join(self.choices)}"] if self.choices else []
+        constraints += ["may change while the node is up"] if self.live else []
         # rclpy takes an empty list to be one of bytes; its type is checked in `problem` instead.
         descriptor = ParameterDescriptor(
             description=self.description,
-            additional_constraints=constraints,
+            additional_constraints="; ".join(constraints),
             dynamic_typing=isinstance(self.default, list),
         )
         if self.low is not None and self.high is not None:
@@ -88,7 +94,12 @@ def settings_parameters() -> list[ParameterSpec]:
     defaults = Settings()
     return [
         ParameterSpec(
-            f.name, getattr(defaults, f.name), f.metadata["description"], f.metadata["low"], f.metadata["high"]
+            f.name,
+            getattr(defaults, f.name),
+            f.metadata["description"],
+            f.metadata["low"],
+            f.metadata["high"],
+            live=True,
         )
         for f in fields(Settings)
     ]
@@ -123,6 +134,21 @@ def declare(node: Node, specs: Iterable[ParameterSpec]) -> None:
         if problem := spec.problem(value):
             raise ParameterError(problem)
     _warn_of_unknown(node, [spec.name for spec in specs])
+
+
+def parameter_file(specs: Iterable[ParameterSpec], title: str) -> str:
+    """A parameter file of all defaults, with what each parameter means and may be: `config/perception.yaml`."""
+    lines = [f"# {title}", "", "/**:", "  ros__parameters:"]
+    for spec in specs:
+        words = [spec.description]
+        if spec.choices:
+            words.append(f"One of {', '.join(spec.choices)}.")
+        if spec.low is not None and spec.high is not None:
+            words.append(f"From {spec.low:g} to {spec.high:g}.")
+        if spec.live:
+            words.append("May change while the node is up.")
+        lines += [f"    # {' '.join(words)}", f"    {spec.name}: {json.dumps(spec.default)}"]
+    return "\n".join(lines) + "\n"
 
 
 def values_of(node: Node, specs: Iterable[ParameterSpec]) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""The perception node's own parameters, besides those of recognition; `config/perception.yaml` lists them all."""
+"""The perception node's own parameters, besides those of recognition.
+
+python -m usdrl_ros.nodes.perception_parameters > config/perception.yaml
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,17 @@ from rclpy.exceptions import NameValidationException
 from rclpy.expand_topic_name import expand_topic_name
 from rclpy.validate_full_topic_name import validate_full_topic_name
 
-from usdrl_ros.inference.engine import ENGINES
-from usdrl_ros.nodes.parameters import ParameterError, ParameterSpec, settings_of, settings_parameters
+from usdrl_ros.inference.engine import ENGINES, PRECISIONS
+from usdrl_ros.nodes.parameters import ParameterError, ParameterSpec, parameter_file, settings_of, settings_parameters
+from usdrl_ros.skeleton.sources import DEFAULT_SOURCE
+
+_MODEL = "the engine is built from it when the node configures"
+_INPUT = "the subscription is made from it"
 
 
 def _topic_fault(name: str) -> str | None:
+    if not name:
+        return None
     try:
         validate_full_topic_name(expand_topic_name(name, "perception", "/"))
     except (NameValidationException, ValueError) as error:
@@ -21,22 +30,94 @@ def _topic_fault(name: str) -> str | None:
     return None
 
 
+def _intent_fault(names: list[str]) -> str | None:
+    wrong = [pair for pair in names if not all(part.strip() for part in pair.split("=")) or pair.count("=") != 1]
+    return f"{wrong[0]!r} is not of the form ACTION=INTENT" if wrong else None
+
+
 PARAMETERS = (
-    ParameterSpec("model", "", "Path of the model, an .onnx file; empty: the shipped one."),
-    ParameterSpec("engine", "auto", "What runs the model; auto: the best that is installed.", choices=ENGINES),
-    ParameterSpec("threads", 1, "CPU threads that one inference may use.", 1, 64),
-    ParameterSpec("input_topic", "skeletons", "Topic of the usdrl_ros/msg/SkeletonArray.", fault=_topic_fault),
+    ParameterSpec("model", "", "Path of the model, an .onnx file; empty: the shipped one.", fixed=_MODEL),
+    ParameterSpec(
+        "engine", "auto", "What runs the model; auto: the best that is installed.", choices=ENGINES, fixed=_MODEL
+    ),
+    ParameterSpec(
+        "precision",
+        "auto",
+        "Of the engine's arithmetic; auto: fp16 on a GPU, bf16 on a CPU with units for it, else fp32.",
+        choices=PRECISIONS,
+        fixed=_MODEL,
+    ),
+    ParameterSpec("threads", 1, "CPU threads that one inference may use.", 1, 64, fixed=_MODEL),
+    ParameterSpec(
+        "engine_cache", "", "Directory of built TensorRT engines; empty: the user's cache directory.", fixed=_MODEL
+    ),
+    ParameterSpec(
+        "source",
+        DEFAULT_SOURCE,
+        "What the skeletons are: a name of config/sources (zed, yolo, ...), or the path of such a file.",
+        fixed=_INPUT,
+    ),
+    ParameterSpec("input_topic", "", "Topic of the skeletons; empty: the source's.", fault=_topic_fault, fixed=_INPUT),
+    ParameterSpec(
+        "layout",
+        "",
+        "Joint layout: a name of config/layouts, the joints' names in order with commas between, or a file; empty: "
+        "as the source says.",
+        fixed=_INPUT,
+    ),
+    ParameterSpec(
+        "association",
+        "auto",
+        "Whether people get ids by where they are and move: auto is as the source says.",
+        choices=("auto", "on", "off"),
+        fixed=_INPUT,
+    ),
     ParameterSpec(
         "input_reliability",
-        "best_effort",
-        "Asked of the skeletons' publishers; best_effort accepts each, reliable only those that offer it.",
-        choices=("best_effort", "reliable"),
+        "source",
+        "Asked of the skeletons' publishers: best_effort accepts each, reliable only those that offer it.",
+        choices=("source", "best_effort", "reliable"),
+        fixed=_INPUT,
     ),
-    ParameterSpec("input_depth", 50, "Messages that wait at most to be taken in.", 1, 10000),
     ParameterSpec(
-        "input_timeout_s", 2.0, "Seconds of wall time without a message after which running actions end.", 0.1, 3600.0
+        "input_depth", 0, "Messages that wait at most to be taken in; 0: as the source says.", 0, 10000, fixed=_INPUT
     ),
-    ParameterSpec("autostart", True, "Whether the node configures and activates itself."),
+    ParameterSpec(
+        "input_timeout_s",
+        2.0,
+        "Seconds of wall time without a message after which running actions end.",
+        0.1,
+        3600.0,
+        live=True,
+    ),
+    ParameterSpec(
+        "latency_budget_ms",
+        500.0,
+        "Milliseconds from the skeletons' stamp to the events, beyond which the node warns; 0: never.",
+        0.0,
+        60000.0,
+        live=True,
+    ),
+    ParameterSpec("markers", True, "Whether usdrl/markers is published while somebody listens.", live=True),
+    ParameterSpec(
+        "markers_rate", 15.0, "Most updates of the markers a second, Hz of wall time.", 0.1, 100.0, live=True
+    ),
+    ParameterSpec(
+        "intents",
+        False,
+        "Whether each STARTED event is published on /intents as hri_actions_msgs/msg/Intent, too.",
+        fixed="the publisher is made from it",
+    ),
+    ParameterSpec(
+        "intent_names",
+        ["wave=__intent_greet__"],
+        "ACTION=INTENT: the intent that an action stands for; another action's intent has its name.",
+        fault=_intent_fault,
+        live=True,
+    ),
+    ParameterSpec(
+        "autostart", True, "Whether the node configures and activates itself.", fixed="it is read at the start"
+    ),
     *settings_parameters(),
 )
 
@@ -48,10 +129,15 @@ def fault_of_change(current: Mapping[str, Any], new: Mapping[str, Any], *, confi
     faults = [fault for name, value in ours.items() if (fault := specs[name].problem(value))]
     if faults or not ours:
         return "; ".join(faults) or None
-    if configured:
-        return f"{', '.join(ours)}: read when the node configures; deactivate and clean it up first, or restart it"
+    if configured and (fixed := [name for name in ours if not specs[name].live and ours[name] != current[name]]):
+        reasons = "; ".join(f"{name}: {specs[name].fixed}" for name in fixed)
+        return f"{reasons}. Deactivate and clean it up first, or restart it"
     try:
         settings_of({**current, **ours})
     except ParameterError as error:
         return str(error)
     return None
+
+
+if __name__ == "__main__":
+    print(parameter_file(PARAMETERS, "Parameters of the perception node: each with its default."), end="")

@@ -22,6 +22,9 @@ class Worker:
         on_step: Takes each step, and the seconds that it took.
         on_end: Takes the events that end what ran, when the input stopped (True) or the worker is stopped (False).
         on_error: Takes what none of the above should raise; the worker goes on.
+
+    Attributes:
+        input_timeout_s: As given; may change, from the next input on.
     """
 
     def __init__(
@@ -33,7 +36,7 @@ class Worker:
         on_end: Callable[[list[Event], bool], None],
         on_error: Callable[[Exception], None],
     ) -> None:
-        self._recognizer, self._input_timeout_s = recognizer, input_timeout_s
+        self._recognizer, self.input_timeout_s = recognizer, input_timeout_s
         self._on_step, self._on_end, self._on_error = on_step, on_end, on_error
         self._changed = threading.Condition()
         self._stopping = False
@@ -47,7 +50,7 @@ class Worker:
     def notify(self) -> None:
         """There was input: run what is due."""
         with self._changed:
-            self._silent_at = time.monotonic() + self._input_timeout_s
+            self._silent_at = time.monotonic() + self.input_timeout_s
             self._changed.notify()
 
     def stop(self) -> None:

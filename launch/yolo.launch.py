@@ -1,0 +1,58 @@
+"""From any RGB-D camera to action events: YOLO pose with depth (yolo_ros), and the perception node.
+
+ros2 launch usdrl_ros yolo.launch.py model_file:=yolov8m-pose.pt \\
+    image:=/camera/color/image_raw depth:=/camera/aligned_depth_to_color/image_raw \\
+    depth_info:=/camera/aligned_depth_to_color/camera_info target_frame:=camera_link
+
+The camera's own driver runs besides. The arguments of perception.launch.py are taken, too.
+"""
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.substitutions import FindPackageShare
+
+# Our argument -> that of yolo_ros, its default, and what it means.
+CAMERA = {
+    "model_file": ("model", "yolov8m-pose.pt", "The pose model of yolo_ros; not that of this package."),
+    "image": ("input_image_topic", "/camera/color/image_raw", "Topic of the colour images."),
+    "depth": ("input_depth_topic", "/camera/aligned_depth_to_color/image_raw", "Topic of the depth, aligned to them."),
+    "depth_info": ("input_depth_info_topic", "/camera/aligned_depth_to_color/camera_info", "Topic of its camera info."),
+    "target_frame": ("target_frame", "camera_link", "Frame of the skeletons, to which tf leads from the camera."),
+}
+
+
+def generate_launch_description():
+    yolo = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(
+            PathJoinSubstitution([FindPackageShare("yolo_bringup"), "launch", "yolo.launch.py"])
+        ),
+        launch_arguments={
+            "use_3d": "True",
+            "use_tracking": "True",
+            "namespace": "yolo",
+            **{theirs: LaunchConfiguration(ours) for ours, (theirs, _, _) in CAMERA.items()},
+        }.items(),
+    )
+    perception = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(
+            PathJoinSubstitution([FindPackageShare("usdrl_ros"), "launch", "perception.launch.py"])
+        ),
+        launch_arguments={"source": "yolo_3d", "fixed_frame": LaunchConfiguration("target_frame")}.items(),
+    )
+    return LaunchDescription(
+        [
+            *(
+                DeclareLaunchArgument(name, default_value=default, description=description)
+                for name, (_, default, description) in CAMERA.items()
+            ),
+            perception,
+            # Apart, since both sides have arguments of the same name: `model`, `params_file`, `namespace`.
+            GroupAction(
+                [yolo],
+                forwarding=False,
+                launch_configurations={name: LaunchConfiguration(name) for name in CAMERA},
+            ),
+        ]
+    )

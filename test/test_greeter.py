@@ -1,0 +1,126 @@
+"""The example controller over DDS: what it answers, what it does not, and that it stands still when in doubt."""
+
+from __future__ import annotations
+
+import math
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from geometry_msgs.msg import Point, Twist
+from ros_fixtures import ROOT, Peer, own_domain, wait_until
+from std_msgs.msg import Header, String
+from usdrl_ros.msg import ActionEvent, ActionScores
+
+PARAMETERS = {"hold_s": 0.2, "timeout_s": 0.6, "stop_s": 1.0, "again_s": 20.0, "gesture_s": 0.4}
+
+
+class Stage:
+    """A running greeter, and a peer who plays perception to it."""
+
+    def __init__(self, peer: Peer, process: subprocess.Popen) -> None:
+        self.peer, self.process = peer, process
+        self.events = peer.node.create_publisher(ActionEvent, "usdrl/actions", 50)
+        self.scores = peer.node.create_publisher(ActionScores, "usdrl/scores", 50)
+        peer.listen(Twist, "cmd_vel")
+        peer.listen(String, "gesture")
+        wait_until(lambda: self.events.get_subscription_count() and peer.heard["cmd_vel"], what="the greeter")
+        self._events = 0
+
+    def act(self, action: str, seconds: float, *, distance: float = 3.0, confidence: float = 0.9, ends: bool = True):
+        """Events of an action as perception tells them; gives what was commanded meanwhile."""
+        self._events += 1
+        for topic in ("cmd_vel", "gesture"):
+            self.peer.heard[topic].clear()
+        fields = dict(event_id=f"ann/{action}/{self._events}", person_id="ann", action=action, confidence=confidence)
+        until, phase = time.monotonic() + seconds, ActionEvent.STARTED
+        while time.monotonic() < until:
+            self.tell(phase, distance, fields)
+            self.scores.publish(ActionScores(person_id="ann"))
+            phase = ActionEvent.ONGOING
+            time.sleep(0.1)
+        if ends:
+            self.tell(ActionEvent.ENDED, distance, fields)
+        return self.commanded()
+
+    def tell(self, phase: int, distance: float, fields: dict) -> None:
+        self.events.publish(ActionEvent(header=Header(), phase=phase, position=Point(z=distance), **fields))
+
+    def commanded(self) -> tuple[float, set[str]]:
+        """The fastest speed and all gestures so far."""
+        speeds = [abs(twist.linear.x) for twist in list(self.peer.heard["cmd_vel"])]
+        return max(speeds, default=0.0), {gesture.data for gesture in list(self.peer.heard["gesture"])}
+
+    def settle(self, seconds: float) -> tuple[float, set[str]]:
+        """What is commanded once nothing has been told for some seconds."""
+        time.sleep(seconds)
+        for topic in ("cmd_vel", "gesture"):
+            self.peer.heard[topic].clear()
+        wait_until(lambda: len(self.peer.heard["cmd_vel"]) > 3, what="commands")
+        return self.commanded()
+
+
+@pytest.fixture
+def stage():
+    arguments = [word for name, value in PARAMETERS.items() for word in ("-p", f"{name}:={value}")]
+    with own_domain() as domain, Peer(domain, skeletons=False) as peer:
+        command = [sys.executable, str(ROOT / "examples" / "greeter.py"), "--ros-args", *arguments]
+        process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+        try:
+            yield Stage(peer, process)
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+
+def test_stands_still_by_default(stage):
+    assert stage.settle(0.1) == (0.0, {"none"})
+
+
+@pytest.mark.parametrize(("action", "gesture"), [("wave", "wave"), ("give", "hand_over")])
+def test_answers_each_action_once(stage, action, gesture):
+    speed, gestures = stage.act(action, 1.0)
+    assert (speed, gestures) == (0.0, {"none", gesture})
+    assert stage.settle(0.5) == (0.0, {"none"})
+    assert stage.act(action, 0.5)[1] == {"none"}  # again_s is not over
+
+
+def test_what_is_short_or_unsure_moves_nothing(stage):
+    assert stage.act("wave", 0.1)[1] == {"none"}
+    assert stage.act("wave", 0.8, confidence=0.3)[1] == {"none"}
+    assert stage.act("unknown_action", 0.6) == (0.0, {"none"})
+
+
+def test_comes_when_called_but_not_too_close(stage):
+    speed, _ = stage.act("come", 0.8, distance=3.0)
+    assert speed == pytest.approx(0.2)  # max_speed
+    speed, _ = stage.act("come", 0.8, distance=1.4)
+    assert speed == pytest.approx(0.1)
+    assert stage.act("come", 0.8, distance=1.0)[0] == 0.0
+    assert stage.act("come", 0.8, distance=math.nan)[0] == 0.0  # nobody knows where
+
+
+def test_stands_still_when_events_stop(stage):
+    assert stage.act("come", 0.8, ends=False)[0] == pytest.approx(0.2)
+    assert stage.settle(0.8) == (0.0, {"none"})  # timeout_s
+
+
+def test_stop_wins_at_once_and_holds(stage):
+    stage.act("come", 0.6, ends=False)
+    stage.act("stop", 0.1, confidence=0.1)
+    assert stage.settle(0.15) == (0.0, {"none"})
+    stage.peer.heard["cmd_vel"].clear()
+    assert stage.act("come", 0.5)[0] == 0.0  # stop_s is not over
+    stage.settle(0.8)
+    assert stage.act("come", 0.6)[0] == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_with_zero(stage, number):
+    stage.act("come", 0.6, ends=False)
+    stage.process.send_signal(number)
+    assert stage.process.wait(10) == 0
+    wait_until(lambda: stage.peer.heard["cmd_vel"][-1].linear.x == 0.0, what="the last command")

@@ -1,0 +1,126 @@
+"""The perception node's subscription: any source's messages in, `SkeletonFrame`s out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.subscription import Subscription
+
+from usdrl_ros.nodes.conversion import MissingMessagesError, first_message_class
+from usdrl_ros.nodes.diagnostics import Monitor
+from usdrl_ros.nodes.distribution import SubscriptionEventCallbacks, UnsupportedEventTypeError
+from usdrl_ros.nodes.parameters import ParameterError
+from usdrl_ros.problems import Problem
+from usdrl_ros.skeleton.sources import SkeletonFrame, SourceError, SourceReader, load_source, source_names
+
+
+class SkeletonInput:
+    """Reads the topic of a source.
+
+    Args:
+        node: Subscribes.
+        values: The node's parameters.
+        dimensions: Of the skeletons that the model takes, 2 or 3.
+        monitor: Is told of messages that the middleware lost.
+
+    Raises:
+        ParameterError: The source is not known, its messages are not installed, or it cannot serve the model.
+    """
+
+    def __init__(self, node: Node, values: Mapping[str, Any], *, dimensions: int, monitor: Monitor) -> None:
+        self._node, self._monitor = node, monitor
+        try:
+            source = load_source(values["source"])
+            self._reader = SourceReader(
+                source, layout=values["layout"], association=values["association"], dimensions=dimensions
+            )
+            self.type_name, self._message_class = first_message_class(
+                source.message_types, source.packages, f"source '{source.name}'"
+            )
+        except (SourceError, MissingMessagesError) as error:
+            raise ParameterError(str(error)) from error
+        self.source = source
+        self.topic = node.resolve_topic_name(values["input_topic"] or source.topic)
+        reliability = values["input_reliability"]
+        self._reliability = source.reliability if reliability == "source" else reliability
+        self._depth = values["input_depth"] or source.depth
+        self._subscription: Subscription | None = None
+
+    def open(self, take: Callable[[Any], None]) -> None:
+        """Subscribe; `take` gets each message."""
+        qos = QoSProfile(depth=self._depth, reliability=ReliabilityPolicy[self._reliability.upper()])
+
+        def subscribe(**events: Any) -> Subscription:
+            return self._node.create_subscription(
+                self._message_class,
+                self.topic,
+                take,
+                qos,
+                event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._tell_incompatible, **events),
+                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            )
+
+        try:
+            self._subscription = subscribe(
+                message_lost=lambda info: self._monitor.count("lost", info.total_count_change)
+            )
+        except UnsupportedEventTypeError:  # not every middleware tells what it lost
+            self._subscription = subscribe()
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        if self._subscription is not None:
+            self._node.destroy_subscription(self._subscription)
+            self._subscription = None
+
+    def read(self, message: Any) -> SkeletonFrame:
+        """What a message shows; what has no stamp is of now."""
+        return self._reader.read(message, self._node.get_clock().now().nanoseconds)
+
+    def why_silent(self) -> str:
+        """Why no message may come, and what to do: from who publishes what in the graph."""
+        offers = self._node.get_publishers_info_by_topic(self.topic)
+        if not offers:
+            return f"nobody publishes it{self._elsewhere()}"
+        if types := {offer.topic_type for offer in offers} - {self.type_name}:
+            meant = [name for kind in types if (name := _source_of(kind))]
+            hint = f"; set source:={meant[0]}" if meant else ""
+            return f"it carries {' and '.join(sorted(types))}, source '{self.source.name}' reads {self.type_name}{hint}"
+        best_effort = [o for o in offers if o.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT]
+        if self._reliability == "reliable" and len(best_effort) == len(offers):
+            return "it is offered best_effort only; set input_reliability:=best_effort"
+        return f"{len(offers)} publishers, all silent"
+
+    def _elsewhere(self) -> str:
+        """The other topics that hold skeletons which some source reads, as a hint."""
+        found = [
+            f"{topic} (source:={name})"
+            for topic, kinds in self._node.get_topic_names_and_types()
+            if topic != self.topic
+            and self._node.count_publishers(topic)
+            and (name := next((name for kind in kinds if (name := _source_of(kind))), None))
+        ]
+        return f"; skeletons are on {', '.join(found)}" if found else ""
+
+    def _tell_incompatible(self, info: Any) -> None:
+        message = (
+            f"a publisher of {self.topic} does not offer the quality of service that is asked ({self._reliability})"
+        )
+        self._monitor.report([Problem("incompatible_qos", f"{message}; set input_reliability:=best_effort")])
+
+
+def _source_of(message_type: str) -> str | None:
+    """The source that reads a message type, if any; general types, which may be anything, do not count."""
+    if message_type.startswith(("visualization_msgs/", "std_msgs/", "geometry_msgs/", "sensor_msgs/")):
+        return None
+    for name in source_names():
+        try:
+            if message_type in load_source(name).message_types:
+                return name
+        except SourceError:
+            continue
+    return None

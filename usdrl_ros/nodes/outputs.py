@@ -1,0 +1,116 @@
+"""What the perception node publishes: events, scores, the vocabulary, markers, and intents where they are wanted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rclpy.duration import Duration
+from rclpy.exceptions import ParameterException
+from rclpy.lifecycle import LifecycleNode
+from rclpy.lifecycle.publisher import LifecyclePublisher
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.qos_overriding_options import InvalidQosOverridesError, QoSOverridingOptions
+from visualization_msgs.msg import MarkerArray
+
+from usdrl_ros.actions.events import Event, Phase
+from usdrl_ros.inference.engine import ModelInfo
+from usdrl_ros.messages import event_to_message, scores_to_message, vocabulary_to_message
+from usdrl_ros.msg import ActionEvent, ActionScores, ActionVocabulary
+from usdrl_ros.nodes import intents
+from usdrl_ros.nodes.conversion import MissingMessagesError, first_message_class, message_types
+from usdrl_ros.nodes.markers import RunningActions, people_markers
+from usdrl_ros.nodes.parameters import ParameterError
+from usdrl_ros.recognizer import Scores
+from usdrl_ros.skeleton.sources import SkeletonFrame
+
+ACTIONS, SCORES, VOCABULARY, MARKERS = "usdrl/actions", "usdrl/scores", "usdrl/vocabulary", "usdrl/markers"
+_DEPTH = 50
+
+
+class Outputs:
+    """The publishers.
+
+    Args:
+        node: Its publishers publish while it is active.
+        info: The model that is told of.
+        values: The node's parameters.
+
+    Raises:
+        ParameterError: Intents are wanted and their package is missing, or a `qos_overrides` cannot be.
+    """
+
+    def __init__(self, node: LifecycleNode, info: ModelInfo, values: Mapping[str, Any]) -> None:
+        self._node, self._info = node, info
+        self._publishers: list[LifecyclePublisher] = []
+        self._running = RunningActions()
+        self._next_markers_at = 0.0
+        self._intent_class: type | None = None
+        self.change(values)
+        try:
+            latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+            self._actions = self._advertise(ActionEvent, ACTIONS, QoSProfile(depth=_DEPTH))
+            self._scores = self._advertise(ActionScores, SCORES, QoSProfile(depth=_DEPTH))
+            self._vocabulary = self._advertise(ActionVocabulary, VOCABULARY, latched)
+            self._markers = self._advertise(MarkerArray, MARKERS, QoSProfile(depth=5))
+            if values["intents"]:
+                packages = ("ros-{distro}-hri-actions-msgs",)
+                _, self._intent_class = first_message_class([intents.TYPE], packages, "parameter intents")
+                self._intents = self._advertise(self._intent_class, intents.TOPIC, QoSProfile(depth=_DEPTH))
+        except MissingMessagesError as error:
+            self.close()
+            raise ParameterError(f"{error}; or set intents:=false") from error
+        except (RuntimeError, TypeError, ValueError, InvalidQosOverridesError, ParameterException) as error:
+            self.close()
+            raise ParameterError(f"a publisher cannot be made, see the parameters qos_overrides: {error}") from error
+
+    def _advertise(self, kind: type, topic: str, qos: QoSProfile) -> LifecyclePublisher:
+        options = QoSOverridingOptions.with_default_policies()
+        publisher = self._node.create_lifecycle_publisher(kind, topic, qos, qos_overriding_options=options)
+        self._publishers.append(publisher)
+        return publisher
+
+    def change(self, values: Mapping[str, Any]) -> None:
+        """Take the parameters that may change while the node is up."""
+        self._with_markers: bool = values["markers"]
+        self._markers_period_s = 1.0 / values["markers_rate"]
+        self._markers_lifetime_s: float = values["lost_after_s"]
+        self._intent_names = intents.intent_names(values["intent_names"])
+
+    def tell_vocabulary(self) -> None:
+        """Say what the model knows; latched."""
+        self._vocabulary.publish(vocabulary_to_message(message_types(), self._info.name, self._info.actions))
+
+    def publish_scores(self, scores: Sequence[Scores]) -> None:
+        """Publish what the model thinks of each person."""
+        for one in scores:
+            self._scores.publish(scores_to_message(message_types(), one))
+
+    def publish_events(self, events: Sequence[Event]) -> None:
+        """Publish events, and the intents of those that started."""
+        self._running.take(events)
+        for event in events:
+            self._actions.publish(event_to_message(message_types(), event))
+            if self._intent_class is not None and event.phase == Phase.STARTED:
+                self._intents.publish(intents.event_to_intent(self._intent_class, event, self._intent_names))
+
+    def publish_people(self, frame: SkeletonFrame) -> None:
+        """Publish the markers of a frame, if somebody listens and the last ones are old enough."""
+        now = time.monotonic()
+        if not self._with_markers or now < self._next_markers_at or not self._markers.get_subscription_count():
+            return
+        self._next_markers_at = now + self._markers_period_s
+        self._markers.publish(
+            people_markers(frame.stamp_ns, frame.frame_id, frame.people, self._running, self._markers_lifetime_s)
+        )
+
+    def flush(self, seconds: float) -> None:
+        """Wait until the subscribers have the events, but not for long."""
+        self._actions.wait_for_all_acked(Duration(seconds=seconds))
+
+    def close(self) -> None:
+        """Take the publishers down."""
+        for publisher in self._publishers:
+            self._node.destroy_lifecycle_publisher(publisher)
+        self._publishers.clear()

@@ -1,0 +1,218 @@
+"""The record node: by `ros2 bag record` where that is installed, else by rosbags, in the same format.
+
+Recorded are the skeletons, what is published below `usdrl/` (actions, scores, vocabulary, markers, ground truth) and
+`/diagnostics`, each from when it has a publisher.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.utilities import remove_ros_args
+from rosbags.interfaces import Connection
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys.store import Typestore
+
+from usdrl_ros.evaluation.bag_writer import STORAGES
+from usdrl_ros.evaluation.bags import BagError, typestore
+from usdrl_ros.evaluation.definitions import definitions_of
+from usdrl_ros.nodes.conversion import message_class
+from usdrl_ros.nodes.parameters import ParameterSpec, declare, values_of
+from usdrl_ros.skeleton.sources import DEFAULT_SOURCE, SourceError, load_source
+
+PARAMETERS = (
+    ParameterSpec("bag", "", "Directory of the bag; empty: recording_DATE-TIME in the current directory."),
+    ParameterSpec("source", DEFAULT_SOURCE, "What the skeletons are, as for the perception node."),
+    ParameterSpec("input_topic", "", "Topic of the skeletons; empty: the source's."),
+    ParameterSpec("topics", [], "Topics to record besides."),
+    ParameterSpec("storage", "mcap", "Storage of the bag.", choices=STORAGES),
+    ParameterSpec(
+        "recorder", "auto", "Who records; auto: ros2bag, else rosbags.", choices=("auto", "ros2bag", "rosbags")
+    ),
+)
+_LOOK_S = 0.2
+"""Seconds between two looks for new topics."""
+_DEPTH = 1000
+
+
+class RecordNode(Node):
+    """Records what it finds, until it is closed.
+
+    Raises:
+        ParameterError: A parameter given at the start may not have its value.
+        SourceError: The source is not known.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__("record", start_parameter_services=False, **kwargs)
+        declare(self, PARAMETERS)
+        values = values_of(self, PARAMETERS)
+        self.path = Path(values["bag"] or time.strftime("recording_%Y%m%d-%H%M%S")).expanduser()
+        self.storage: str = values["storage"]
+        self.recorder: str = values["recorder"]
+        skeletons = values["input_topic"] or load_source(values["source"]).topic
+        named = [self.resolve_topic_name(name) for name in (skeletons, *values["topics"])]
+        self._named = list(dict.fromkeys((*named, "/diagnostics")))
+        self._below = self.resolve_topic_name("usdrl") + "/"
+        self._writer: Writer | None = None
+        self._connections: dict[str, Connection | None] = {}
+        self._lock = threading.Lock()
+        self.counts: dict[str, int] = {}
+
+    @property
+    def pattern(self) -> str:
+        """A regular expression of the names of the topics that are recorded."""
+        names = "|".join(re.escape(name) for name in self._named)
+        return f"^({names}|{re.escape(self._below)}.+)$"
+
+    def open(self) -> None:
+        """Begin a bag of rosbags.
+
+        Raises:
+            BagError: It cannot be written.
+        """
+        if self.path.exists():
+            raise BagError(f"{self.path}: exists already; remove it or choose another path")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._writer = Writer(self.path, version=9, storage_plugin=StoragePlugin[self.storage.upper()])
+            self._writer.open()
+        except OSError as error:
+            raise BagError(f"{self.path}: cannot be written: {error.strerror}") from error
+
+    def look(self) -> None:
+        """Subscribe to the topics that have a publisher by now."""
+        wanted = re.compile(self.pattern)
+        for name, types in self.get_topic_names_and_types():
+            if name in self._connections or not wanted.match(name):
+                continue
+            publishers = self.get_publishers_info_by_topic(name)
+            if not publishers:
+                continue
+            try:
+                kind, store = message_class(types[0]), self._store(types[0])
+            except Exception as error:  # ImportError, AttributeError, and what rclpy raises without type support
+                self.get_logger().warning(f"{name} is not recorded: its type {types[0]} is not installed ({error})")
+                self._connections[name] = None
+                continue
+            offered = [publisher.qos_profile for publisher in publishers]
+            best_effort = any(qos.reliability == ReliabilityPolicy.BEST_EFFORT for qos in offered)
+            latched = all(qos.durability == DurabilityPolicy.TRANSIENT_LOCAL for qos in offered)
+            qos = QoSProfile(
+                depth=_DEPTH,
+                reliability=ReliabilityPolicy.BEST_EFFORT if best_effort else ReliabilityPolicy.RELIABLE,
+                durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
+            )
+            assert self._writer is not None
+            self._connections[name] = self._writer.add_connection(name, types[0], typestore=store)
+            self.create_subscription(kind, name, partial(self._take, name), qos, raw=True)
+            self.get_logger().info(f"recording {name} ({types[0]})")
+
+    def close(self) -> None:
+        """End the bag."""
+        with self._lock:
+            if self._writer is not None:
+                self._writer.close()
+                self._writer = None
+
+    def _store(self, name: str) -> Typestore:
+        """What knows a type: ours and ROS 2's common ones, else the definitions that are installed."""
+        store = typestore()
+        if name not in store.types:
+            store.register({kind: fields for kind, fields in definitions_of(name).items() if kind not in store.types})
+        return store
+
+    def _take(self, name: str, data: bytes) -> None:
+        with self._lock:
+            connection = self._connections[name]
+            if self._writer is not None and connection is not None:
+                self._writer.write(connection, self.get_clock().now().nanoseconds, data)
+                self.counts[name] = self.counts.get(name, 0) + 1
+
+
+def record(arguments: Sequence[str], stop: threading.Event) -> int:
+    """Record until told to stop; the exit code."""
+    node = RecordNode(parameter_overrides=_parse(remove_ros_args(list(arguments))))
+    try:
+        if node.recorder != "rosbags" and _has_ros2bag():
+            return _by_ros2bag(node, stop)
+        if node.recorder == "ros2bag":
+            raise BagError("recorder is ros2bag, and 'ros2 bag' is not installed: sudo apt install ros-DISTRO-ros2bag")
+        return _by_rosbags(node, stop)
+    except (BagError, SourceError) as error:
+        node.get_logger().fatal(str(error))
+        return 1
+    finally:
+        node.destroy_node()
+
+
+def _by_rosbags(node: RecordNode, stop: threading.Event) -> int:
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    node.open()
+    node.get_logger().info(f"recording into {node.path}; end with Ctrl-C")
+    look_at = 0.0
+    try:
+        while not stop.is_set():
+            if time.monotonic() >= look_at:
+                node.look()
+                look_at = time.monotonic() + _LOOK_S
+            executor.spin_once(timeout_sec=0.05)
+        for _ in range(_DEPTH):  # what has come already is kept
+            executor.spin_once(timeout_sec=0.0)
+    finally:
+        node.close()
+        counts = ", ".join(f"{name} {count}" for name, count in sorted(node.counts.items()))
+        node.get_logger().info(f"{node.path}: {counts or 'nothing came'}")
+    return 0
+
+
+def _has_ros2bag() -> bool:
+    if shutil.which("ros2") is None:
+        return False
+    asked = subprocess.run(["ros2", "bag", "record", "--help"], capture_output=True, check=False)
+    return asked.returncode == 0
+
+
+def _by_ros2bag(node: RecordNode, stop: threading.Event) -> int:
+    if node.path.exists():
+        raise BagError(f"{node.path}: exists already; remove it or choose another path")
+    command = ["ros2", "bag", "record", "-o", str(node.path), "-s", node.storage, "-e", node.pattern]
+    if node.get_parameter("use_sim_time").value:
+        command.append("--use-sim-time")
+    node.get_logger().info(f"recording by: {' '.join(command)}")
+    process = subprocess.Popen(command, start_new_session=True)
+    while process.poll() is None and not stop.wait(0.1):
+        pass
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        return process.wait() if process.wait() > 0 else 0
+    return process.returncode
+
+
+def _parse(arguments: list[str]) -> list[Parameter]:
+    """Parameters from the command line's own arguments, ROS's removed."""
+    parser = argparse.ArgumentParser(
+        prog="record",
+        description=(sys.modules[__name__].__doc__ or ""),
+        epilog="All else by --ros-args -p NAME:=VALUE.",
+    )
+    parser.add_argument("bag", nargs="?", metavar="BAG", help="directory of the bag; must not exist")
+    parser.add_argument("--topic", dest="input_topic", help="topic of the skeletons; default: the source's")
+    given = vars(parser.parse_args(arguments))
+    return [Parameter(name, value=value) for name, value in given.items() if value is not None]
