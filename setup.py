@@ -31,12 +31,17 @@ setup(
     packages=[*find_packages(include=["usdrl_ros", "usdrl_ros.*"]), *DATA],
     package_dir=DATA,
     package_data={
-        "usdrl_ros": ["py.typed", "models/*.onnx", "models/*.md"],
+        "usdrl_ros": ["py.typed", "models/*.onnx", "models/*.md", "evaluation/*.css"],
         "usdrl_ros.config": ["*.yaml", "*/*.yaml"],
         "usdrl_ros.interfaces": ["*.msg"],
     },
     install_requires=requirements("run"),
     extras_require={"train": requirements("train"), "test": requirements("test")},
-    entry_points={"console_scripts": ["usdrl-evaluate = usdrl_ros.evaluation.__main__:main"]},
+    entry_points={
+        "console_scripts": [
+            "usdrl-evaluate = usdrl_ros.evaluation.__main__:main",
+            "usdrl-annotate = usdrl_ros.evaluation.annotate:main",
+        ]
+    },
     zip_safe=False,
 )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from evaluation_bags import RATE_HZ, HandEngine, make_recording
 from matplotlib import image
 from rich.console import Console
 from rosbags.rosbag2 import StoragePlugin, Writer
@@ -19,60 +19,22 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from usdrl_ros.actions.events import Event, Phase
 from usdrl_ros.demo.actor import play
 from usdrl_ros.evaluation import __main__ as tool
+from usdrl_ros.evaluation.assessment import assess
 from usdrl_ros.evaluation.bag_writer import START_NS, STORAGES, BagWriter, write_recording
 from usdrl_ros.evaluation.bags import SKELETONS, TRUTH, BagError, bag_message_types, read_messages
-from usdrl_ros.evaluation.metrics import Interval, mean_average_precision_by_action, summarize
-from usdrl_ros.evaluation.report import json_document, save_timeline, summary_table
+from usdrl_ros.evaluation.batch import Plan
+from usdrl_ros.evaluation.document import json_document
+from usdrl_ros.evaluation.metrics import Interval, mean_average_precision_by_action
+from usdrl_ros.evaluation.outcome import Outcome
 from usdrl_ros.evaluation.run import run_bag
-from usdrl_ros.inference.engine import ModelInfo, Predictions, default_model
+from usdrl_ros.evaluation.tables import summary_table
+from usdrl_ros.evaluation.timeline import save_timeline
+from usdrl_ros.inference.engine import default_model
 from usdrl_ros.messages import ns_to_time
 from usdrl_ros.recognizer import Recognizer
 from usdrl_ros.recording import Recording, Segment
 from usdrl_ros.resources import data_directory
-from usdrl_ros.skeleton.normalize import NORMALIZATION
 from usdrl_ros.skeleton.person import Person
-
-HAND_RIGHT = 11
-RATE_HZ = 30
-
-
-class HandEngine:
-    """Sees "wave" in every frame around which the right hand moves, "jump" never."""
-
-    info = ModelInfo("hand", ("jump", "wave"), 2.0, NORMALIZATION, "none")
-
-    def infer(self, skeletons: np.ndarray) -> Predictions:
-        hand = skeletons[:, :, :, HAND_RIGHT, 0]
-        moves = np.linalg.norm(np.diff(hand, axis=2, append=hand[:, :, -1:]), axis=1) > 0.005
-        around = np.stack([np.convolve(row, np.ones(9), "same") for row in moves]) > 2
-        detection = np.zeros((len(skeletons), 64, 3), np.float32)
-        detection[..., 0] = np.where(around, -5, 5)
-        detection[..., 1] = -20
-        detection[..., 2] = np.where(around, 5, -5)
-        recognition = np.zeros((len(skeletons), 2), np.float32)
-        return Predictions(detection, recognition, np.zeros((len(skeletons), 4), np.float32))
-
-    def close(self) -> None: ...
-
-    def __enter__(self) -> HandEngine:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
-
-def make_recording(waves: dict[str, list[tuple[float, float]]], seconds: float = 14.0) -> Recording:
-    """People who stand still but for their right hand, which waves from each start to each end."""
-    stamps = np.arange(int(seconds * RATE_HZ)) / RATE_HZ
-    stand = np.random.default_rng(0).uniform(-0.3, 0.3, (25, 3)) + np.linspace([0, 1, 3], [0, 0, 3], 25)
-    joints = {}
-    for person_id, times in waves.items():
-        joints[person_id] = np.repeat(stand[None], len(stamps), 0)
-        for start, end in times:
-            moving = (stamps >= start) & (stamps < end)
-            joints[person_id][moving, HAND_RIGHT, 0] += 0.3 * np.sin(2 * np.pi * 1.5 * (stamps[moving] - start))
-    segments = [Segment(start, end, "wave", person) for person, times in waves.items() for start, end in times]
-    return Recording("take", "ntu_25", stamps, joints, tuple(segments))
-
 
 TWO_PEOPLE = {"alice": [(3.0, 6.0), (9.0, 11.0)], "bob": [(5.0, 8.0)]}
 
@@ -85,7 +47,8 @@ def bag(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def hand_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tool, "load_engine", lambda model: HandEngine())
+    monkeypatch.setattr(Plan, "load_engine", lambda self: HandEngine())
+    monkeypatch.setattr(tool, "jobs_of", lambda options: 1)  # other processes would load the real model
 
 
 def rewrite(bag: Path, target: Path, change) -> Path:
@@ -178,7 +141,7 @@ def test_nobody_there(tmp_path: Path) -> None:
     write_recording(Recording("empty", "ntu_25", np.arange(90) / 30, {}), tmp_path / "bag")
     run = run_bag(tmp_path / "bag", HandEngine())
     assert run.events == []
-    assert run.truth is None
+    assert run.truth_intervals is None
     assert run.bag_s == pytest.approx(89 / 30)
 
 
@@ -203,11 +166,15 @@ def test_progress_reaches_the_end(bag: Path) -> None:
 
 def test_topics_that_are_absent_or_of_another_type(bag: Path) -> None:
     with pytest.raises(BagError, match="no topic /people"):
-        run_bag(bag, HandEngine(), skeletons="/people")
+        run_bag(bag, HandEngine(), topic="/people")
     with pytest.raises(BagError, match="no topic /labels"):
         run_bag(bag, HandEngine(), truth="/labels")
     with pytest.raises(BagError, match="has type usdrl_ros/msg/ActionEvent, expected usdrl_ros/msg/SkeletonArray"):
-        run_bag(bag, HandEngine(), skeletons=TRUTH)
+        run_bag(bag, HandEngine(), topic=TRUTH)
+
+
+def counts(action: dict) -> tuple[int, int, int, int]:
+    return action["true"], action["found"], action["missed"], action["false"]
 
 
 def test_tool_writes_every_figure(bag: Path, tmp_path: Path, hand_engine: None, capsys: pytest.CaptureFixture) -> None:
@@ -219,7 +186,9 @@ def test_tool_writes_every_figure(bag: Path, tmp_path: Path, hand_engine: None, 
     assert document["mAP_action"] == {f"0.{i}": 1.0 for i in range(1, 8)}
     assert document["mAP_video"] == document["mAP_action"]
     assert document["false_events_per_minute"] == 0
-    assert document["actions"] == {"wave": {"true": 3, "found": 3, "missed": 0, "false": 0, "AP_0.5": 1.0}}
+    assert counts(document["actions"]["wave"]) == (3, 3, 0, 0)
+    assert document["actions"]["wave"]["AP_0.5"] == 1.0
+    assert document["actions"]["wave"]["delay_median_s"] == document["delay_median_s"]
     assert document["problems"] == {}
     assert document["failed"] == {}
     assert document["bag_seconds"] == pytest.approx(14 - 1 / RATE_HZ)
@@ -241,28 +210,38 @@ def test_tool_writes_every_figure(bag: Path, tmp_path: Path, hand_engine: None, 
     assert "mAP_action by overlap   0.1: 1.000" in printed
 
 
-def test_tool_counts_what_was_not_found(tmp_path: Path, hand_engine: None, capsys: pytest.CaptureFixture) -> None:
+def test_tool_counts_what_was_not_found_and_apart_what_is_unknown(
+    tmp_path: Path, hand_engine: None, capsys: pytest.CaptureFixture
+) -> None:
     recording = make_recording(TWO_PEOPLE)
-    segments = (Segment(3, 6, "wave", "alice"), Segment(9, 11, "sit", "alice"), Segment(1, 2, "wave", "bob"))
+    segments = (Segment(3, 6, "wave", "alice"), Segment(9, 11, "jumpp", "alice"), Segment(1, 2, "wave", "bob"))
     write_recording(dataclasses.replace(recording, segments=segments), tmp_path / "bag")
     out = tmp_path / "out.json"
     assert tool.main([str(tmp_path / "bag"), "--json", str(out)]) == 0
     document = json.loads(out.read_text())
-    assert document["actions"] == {
-        "sit": {"true": 1, "found": 0, "missed": 1, "false": 0, "AP_0.5": 0.0},
-        "wave": {
-            "true": 2,
-            "found": 1,
-            "missed": 1,
-            "false": 2,
-            "AP_0.5": pytest.approx(document["actions"]["wave"]["AP_0.5"]),
-        },
-    }
-    assert document["mAP_action"]["0.5"] == pytest.approx(document["actions"]["wave"]["AP_0.5"] / 2)
+    assert {name: counts(action) for name, action in document["actions"].items()} == {"wave": (2, 1, 1, 2)}
+    assert document["unknown"] == {"jumpp": 1}
+    assert document["mAP_action"]["0.5"] == pytest.approx(document["actions"]["wave"]["AP_0.5"])
     assert document["false_events_per_minute"] == pytest.approx(2 * 60 / (14 - 1 / RATE_HZ))
+    assert document["people"] == [
+        {**person, "recording": str(tmp_path / "bag"), "person_id": name}
+        for name, person in zip(("alice", "bob"), document["people"], strict=True)
+    ]
+    assert [counts(person) for person in document["people"]] == [(1, 1, 0, 1), (1, 0, 1, 1)]
     verdicts = sorted(event["verdict"] for event in document["events"][str(tmp_path / "bag")])
     assert verdicts == ["false", "false", "found"]
-    assert "the model does not know     sit" in capsys.readouterr().out
+    assert "the model does not know  jumpp (1, meant jump?): counted in no figure" in capsys.readouterr().out
+
+
+def test_tool_takes_other_names_for_actions(bag: Path, tmp_path: Path, hand_engine: None) -> None:
+    recording = dataclasses.replace(make_recording(TWO_PEOPLE), segments=(Segment(3, 6, "greet", "alice"),))
+    write_recording(recording, tmp_path / "greeting")
+    out = tmp_path / "out.json"
+    arguments = [str(tmp_path / "greeting"), "--rename", "greet=wave", "--json", str(out)]
+    assert tool.main(arguments) == 0
+    document = json.loads(out.read_text())
+    assert counts(document["actions"]["wave"]) == (1, 1, 0, 2)
+    assert document["unknown"] == {}
 
 
 def test_tool_takes_a_bag_without_truth(
@@ -270,7 +249,7 @@ def test_tool_takes_a_bag_without_truth(
 ) -> None:
     bare = without_truth(bag, tmp_path / "bare")
     out = tmp_path / "out.json"
-    assert tool.main([str(bare), "--json", str(out)]) == 0
+    assert tool.main([str(bare), "--no-truth", "--json", str(out)]) == 0
     document = json.loads(out.read_text())
     for figure in ("mAP_action", "mAP_video", "delay_median_s", "false_events_per_minute"):
         assert document[figure] is None
@@ -282,12 +261,21 @@ def test_tool_takes_a_bag_without_truth(
     assert printed.count("bob  wave") == 1
 
 
+def test_tool_tells_that_truth_is_missing(
+    bag: Path, tmp_path: Path, hand_engine: None, capsys: pytest.CaptureFixture
+) -> None:
+    bare = without_truth(bag, tmp_path / "bare")
+    assert tool.main([str(bare), str(bag)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{bare}: no truth")
+
+
 def test_tool_counts_time_only_of_bags_with_truth(bag: Path, tmp_path: Path, hand_engine: None) -> None:
     bare = without_truth(bag, tmp_path / "bare")
     labelled = tmp_path / "labelled"
     write_recording(dataclasses.replace(make_recording(TWO_PEOPLE), segments=(Segment(0, 1, "jump", "bob"),)), labelled)
     out = tmp_path / "out.json"
-    assert tool.main([str(labelled), str(bare), "--json", str(out)]) == 0
+    assert tool.main([str(labelled), str(bare), "--json", str(out)]) == 1
     document = json.loads(out.read_text())
     assert document["false_events_per_minute"] == pytest.approx(3 * 60 / (14 - 1 / RATE_HZ))
     assert document["bag_seconds"] == pytest.approx(2 * (14 - 1 / RATE_HZ))
@@ -327,11 +315,11 @@ def test_tool_draws_each_bag(bag: Path, tmp_path: Path, hand_engine: None) -> No
 def test_tool_refuses_an_output_that_has_no_place(
     bag: Path, tmp_path: Path, hand_engine: None, capsys: pytest.CaptureFixture
 ) -> None:
-    assert tool.main([str(bag), "--json", str(tmp_path / "no" / "out.json")]) == 1
+    assert tool.main([str(bag), "--json", str(tmp_path / "no" / "out.json")]) == 2
     printed = capsys.readouterr()
     assert printed.err == f"{tmp_path}/no/out.json: the directory {tmp_path}/no is not there; make it first\n"
     assert printed.out == ""
-    assert tool.main([str(bag), "--json", str(tmp_path)]) == 1
+    assert tool.main([str(bag), "--json", str(tmp_path)]) == 2
     assert "cannot be written" in capsys.readouterr().err
 
 
@@ -350,21 +338,22 @@ def test_tool_ends_with_one_line_on_a_bad_model(bag: Path, tmp_path: Path, conte
 
 def test_json_has_no_nan_and_no_infinity(bag: Path) -> None:
     run = run_bag(bag, HandEngine())
-    assert math.isnan(run.truth[0].position[0])
     json.dumps(json_document(HandEngine.info, [run], None, {}), allow_nan=False)
+    json.dumps(json_document(HandEngine.info, [run], assess([run.outcome(("wave",))]), {}), allow_nan=False)
+    json.dumps(json_document(HandEngine.info, [run], assess([Outcome("a", 0, (), ())]), {}), allow_nan=False)
 
 
 def test_table_shows_the_counts() -> None:
-    truths = [Interval("a", "wave", 0, 2), Interval("a", "wave", 4, 6), Interval("a", "sit", 8, 9)]
-    events = [Interval("a", "wave", 0, 2), Interval("a", "sit", 0, 1), Interval("a", "sit", 20, 21)]
+    truths = (Interval("a", "wave", 0, 2), Interval("a", "wave", 4, 6), Interval("a", "sit", 8, 9))
+    events = (Interval("a", "wave", 0, 2), Interval("a", "sit", 0, 1), Interval("a", "sit", 20, 21))
     console = Console(width=100)
     with console.capture() as capture:
-        console.print(summary_table(summarize(events, truths, 60)))
+        console.print(summary_table(assess([Outcome("a", 60, events, truths)])))
     lines = [line.replace("│", " ").split() for line in capture.get().splitlines()]
-    rows = {cells[0]: cells[1:] for cells in lines if len(cells) == 6}
-    assert rows["wave"] == ["2", "1", "1", "0", "0.500"]
-    assert rows["sit"] == ["1", "0", "1", "2", "0.000"]
-    assert rows["all"] == ["3", "1", "2", "2", "0.250"]
+    rows = {cells[0]: cells[1:] for cells in lines if len(cells) == 7}
+    assert rows["wave"] == ["2", "1", "1", "0", "-", "0.500"]
+    assert rows["sit"] == ["1", "0", "1", "2", "-", "0.000"]
+    assert rows["all"] == ["3", "1", "2", "2", "-", "0.250"]
 
 
 def bars(picture: Path, rgb: tuple[int, int, int], tolerance: float = 0.02) -> list[tuple[int, int]]:

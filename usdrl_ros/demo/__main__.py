@@ -20,7 +20,7 @@ from usdrl_ros.demo.screen import live_screen, result_table
 from usdrl_ros.evaluation.bag_writer import BagWriter, write_recording
 from usdrl_ros.evaluation.bags import SKELETONS, TRUTH, BagError, read_topics
 from usdrl_ros.evaluation.metrics import compare, intervals_of_events, intervals_of_truth
-from usdrl_ros.evaluation.report import save_timeline
+from usdrl_ros.evaluation.timeline import save_timeline
 from usdrl_ros.inference.engine import ModelError, default_model, load_engine
 
 if TYPE_CHECKING:

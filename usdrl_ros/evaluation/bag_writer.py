@@ -5,13 +5,13 @@ from __future__ import annotations
 import heapq
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
-from rosbags.interfaces import Connection, Nodetype
+from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefinitionFormat, Nodetype
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys.store import Typestore
 
@@ -78,6 +78,37 @@ class BagWriter:
             connection = self._writer.add_connection(topic, name, typestore=store)
             self._connections[topic, name] = connection
         self._writer.write(connection, stamp_ns, store.serialize_cdr(message, name))
+
+    def copy(
+        self, connection: Connection, stamp_ns: int, data: bytes, typestore_of: Callable[[Connection], Typestore]
+    ) -> None:
+        """Append a serialized message of another bag, of whatever type, as it is.
+
+        Args:
+            connection: Of the other bag.
+            stamp_ns: When it was recorded.
+            data: The message.
+            typestore_of: Tells the types of a connection, where the other bag does not carry their definition.
+
+        Raises:
+            BagError: Nobody knows the type.
+        """
+        topic, name = connection.topic, connection.msgtype
+        written = self._connections.get((topic, name))
+        if written is None:
+            whole = bool(connection.digest) and connection.msgdef.format != MessageDefinitionFormat.NONE
+            extra: Any = connection.ext if isinstance(connection.ext, ConnectionExtRosbag2) else None
+            written = self._writer.add_connection(
+                topic,
+                name,
+                typestore=None if whole else typestore_of(connection),
+                msgdef=connection.msgdef.data if whole else None,
+                rihs01=connection.digest if whole else None,
+                serialization_format=extra.serialization_format if extra else "cdr",
+                offered_qos_profiles=extra.offered_qos_profiles if extra else (),
+            )
+            self._connections[topic, name] = written
+        self._writer.write(written, stamp_ns, data)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

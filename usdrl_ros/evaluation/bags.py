@@ -169,7 +169,7 @@ class Bag:
         Raises:
             BagError: The bag is damaged, lacks one of the topics, or has one of a type that cannot be decoded.
         """
-        stores = {c.msgtype: self._typestore_of(c) for c in self._connections(topics)}
+        stores = {c.msgtype: self.typestore_of(c) for c in self._connections(topics)}
         for number, (connection, stamp_ns, data) in enumerate(self.raw_messages(topics)):
             try:
                 message = stores[connection.msgtype].deserialize_cdr(data, connection.msgtype)
@@ -213,8 +213,12 @@ class Bag:
                 raise BagError(f"{self._path}: no topic {topic}; topics of the bag: {held}")
         return [c for c in self._reader.connections if topics is None or c.topic in topics]
 
-    def _typestore_of(self, connection: Connection) -> Typestore:
-        """What can decode a connection: our definitions for our types, else the bag's, else ROS 2's common ones."""
+    def typestore_of(self, connection: Connection) -> Typestore:
+        """What can decode a connection: our definitions for our types, else the bag's, else ROS 2's common ones.
+
+        Raises:
+            BagError: Nothing can.
+        """
         store = typestore()
         embedded = connection.msgdef.format != MessageDefinitionFormat.NONE
         try:

@@ -72,9 +72,9 @@ def _interval(recording: str, event: Event, origin_ns: int, announced: float | N
     )
 
 
-def overlap(event: Interval, truth: Interval) -> float:
-    """Temporal intersection over union; 0 for apart, other recordings, actions or persons."""
-    if event.recording != truth.recording or event.action != truth.action:
+def overlap(event: Interval, truth: Interval, *, any_action: bool = False) -> float:
+    """Temporal intersection over union; 0 for apart, other recordings, persons or (unless any will do) actions."""
+    if event.recording != truth.recording or not (any_action or event.action == truth.action):
         return 0.0
     if truth.person_id not in ("", event.person_id):
         return 0.0
@@ -83,22 +83,27 @@ def overlap(event: Interval, truth: Interval) -> float:
     return max(0.0, intersection / union) if union > 0 else 0.0
 
 
-def _match(events: Sequence[Interval], truths: Sequence[Interval], theta: float) -> list[int | None]:
+def match(events: Sequence[Interval], truths: Sequence[Interval], theta: float) -> list[int | None]:
     """For each event, the index of the truth that it overlaps most, if by theta; of equals the last, as in PKU-MMD."""
-    by_key: dict[tuple[str, str], list[int]] = {}
-    for index, truth in enumerate(truths):
-        by_key.setdefault((truth.recording, truth.action), []).append(index)
+    by_action = _indices_by_action(truths)
     matches: list[int | None] = []
     for event in events:
-        candidates = by_key.get((event.recording, event.action), [])
+        candidates = by_action.get((event.recording, event.action), [])
         best = max(candidates, key=lambda index: (overlap(event, truths[index]), index), default=None)
         matches.append(None if best is None or overlap(event, truths[best]) < theta else best)
     return matches
 
 
+def _indices_by_action(intervals: Sequence[Interval]) -> dict[tuple[str, str], list[int]]:
+    indices: dict[tuple[str, str], list[int]] = {}
+    for index, interval in enumerate(intervals):
+        indices.setdefault((interval.recording, interval.action), []).append(index)
+    return indices
+
+
 def f1_score(events: Sequence[Interval], truths: Sequence[Interval], theta: float) -> float:
     """Harmonic mean of precision and recall at overlap theta; a truth counts once however many events match it."""
-    matched = {match for match in _match(events, truths, theta) if match is not None}
+    matched = {index for index in match(events, truths, theta) if index is not None}
     return 2 * len(matched) / (len(events) + len(truths)) if matched else 0.0
 
 
@@ -114,19 +119,19 @@ def average_precision(events: Sequence[Interval], truths: Sequence[Interval], th
     if not events or not truths:
         return 0.0
     ordered = sorted(events, key=lambda event: event.score)
-    matches = _match(ordered, truths, theta)
+    matches = match(ordered, truths, theta)
     still_matching = [0] * len(truths)
-    for match in matches:
-        if match is not None:
-            still_matching[match] += 1
+    for index in matches:
+        if index is not None:
+            still_matching[index] += 1
     found = sum(count > 0 for count in still_matching)
     precision = found / len(ordered)
     area = 0.0
-    for dropped, match in enumerate(matches, start=1):
-        if match is None:
+    for dropped, index in enumerate(matches, start=1):
+        if index is None:
             continue
-        still_matching[match] -= 1
-        lost = still_matching[match] == 0
+        still_matching[index] -= 1
+        lost = still_matching[index] == 0
         found -= lost
         left = len(ordered) - dropped
         precision = max(precision, found / left if left else 0.0)
@@ -212,8 +217,10 @@ def compare(events: Sequence[Interval], truths: Sequence[Interval]) -> Compariso
     """
     result = Comparison()
     best: dict[int, Interval] = {}
+    by_action = _indices_by_action(truths)
     for event in events:
-        index = max(range(len(truths)), key=lambda i: overlap(event, truths[i]), default=None)
+        candidates = by_action.get((event.recording, event.action), [])
+        index = max(candidates, key=lambda i: overlap(event, truths[i]), default=None)
         if index is None or overlap(event, truths[index]) <= 0:
             result.false.append(event)
         elif index not in best or overlap(event, truths[index]) > overlap(best[index], truths[index]):

@@ -81,20 +81,27 @@ def segmental_f1(
         ValueError: The recordings are not equally many, or not equally long, or the overlap is not above 0 and up to 1.
     """
     _check(predicted, true)
-    if not 0.0 < overlap <= 1.0:
-        raise ValueError(f"overlap is {overlap}, expected a share above 0 and up to 1")
-    right = segments = 0
-    for found, labels in zip(predicted, true, strict=True):
-        first, second = labelled_runs(found, background), labelled_runs(labels, background)
-        segments += len(first) + len(second)
-        claimed: set[int] = set()
-        for run in first:
-            shares = [_overlap(run, other) for other in second]
-            best = int(np.argmax(shares)) if shares else 0
-            if shares and shares[best] >= overlap:
-                claimed.add(best)
-        right += len(claimed)
+    _check_overlap(overlap)
+    counts = [count_segments(found, labels, overlap, background) for found, labels in zip(predicted, true, strict=True)]
+    right, segments = (sum(count) for count in zip(*counts, strict=True)) if counts else (0, 0)
     return 2 * right / segments if right else 0.0
+
+
+def count_segments(found: np.ndarray, labels: np.ndarray, overlap: float, background: Any = None) -> tuple[int, int]:
+    """Of one recording: the segments that `segmental_f1` counts as right, and all, predicted and true together.
+
+    Raises:
+        ValueError: The overlap is not above 0 and up to 1.
+    """
+    _check_overlap(overlap)
+    first, second = labelled_runs(found, background), labelled_runs(labels, background)
+    claimed: set[int] = set()
+    for run in first:
+        shares = [_overlap(run, other) for other in second]
+        best = int(np.argmax(shares)) if shares else 0
+        if shares and shares[best] >= overlap:
+            claimed.add(best)
+    return len(claimed), len(first) + len(second)
 
 
 def _overlap(first: LabelledRun, second: LabelledRun) -> float:
@@ -114,6 +121,11 @@ def _levenshtein(first: Sequence[Hashable], second: Sequence[Hashable]) -> int:
             current.append(min(kept, previous[column] + 1, current[-1] + 1))
         previous = current
     return previous[-1]
+
+
+def _check_overlap(overlap: float) -> None:
+    if not 0.0 < overlap <= 1.0:
+        raise ValueError(f"overlap is {overlap}, expected a share above 0 and up to 1")
 
 
 def _check(predicted: Sequence[np.ndarray], true: Sequence[np.ndarray]) -> None:

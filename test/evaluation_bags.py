@@ -1,0 +1,50 @@
+"""What the tests of the evaluation share: an engine that watches a hand, and people who wave one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from usdrl_ros.inference.engine import ModelInfo, Predictions
+from usdrl_ros.recording import Recording, Segment
+from usdrl_ros.skeleton.normalize import NORMALIZATION
+
+HAND_RIGHT = 11
+RATE_HZ = 30
+
+
+class HandEngine:
+    """Sees "wave" in every frame around which the right hand moves, "jump" never."""
+
+    info = ModelInfo("hand", ("jump", "wave"), 2.0, NORMALIZATION, "none")
+
+    def infer(self, skeletons: np.ndarray) -> Predictions:
+        hand = skeletons[:, :, :, HAND_RIGHT, 0]
+        moves = np.linalg.norm(np.diff(hand, axis=2, append=hand[:, :, -1:]), axis=1) > 0.005
+        around = np.stack([np.convolve(row, np.ones(9), "same") for row in moves]) > 2
+        detection = np.zeros((len(skeletons), 64, 3), np.float32)
+        detection[..., 0] = np.where(around, -5, 5)
+        detection[..., 1] = -20
+        detection[..., 2] = np.where(around, 5, -5)
+        recognition = np.zeros((len(skeletons), 2), np.float32)
+        return Predictions(detection, recognition, np.zeros((len(skeletons), 4), np.float32))
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> HandEngine:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+def make_recording(waves: dict[str, list[tuple[float, float]]], seconds: float = 14.0) -> Recording:
+    """People who stand still but for their right hand, which waves from each start to each end."""
+    stamps = np.arange(int(seconds * RATE_HZ)) / RATE_HZ
+    stand = np.random.default_rng(0).uniform(-0.3, 0.3, (25, 3)) + np.linspace([0, 1, 3], [0, 0, 3], 25)
+    joints = {}
+    for person_id, times in waves.items():
+        joints[person_id] = np.repeat(stand[None], len(stamps), 0)
+        for start, end in times:
+            moving = (stamps >= start) & (stamps < end)
+            joints[person_id][moving, HAND_RIGHT, 0] += 0.3 * np.sin(2 * np.pi * 1.5 * (stamps[moving] - start))
+    segments = [Segment(start, end, "wave", person) for person, times in waves.items() for start, end in times]
+    return Recording("take", "ntu_25", stamps, joints, tuple(segments))

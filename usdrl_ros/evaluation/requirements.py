@@ -1,0 +1,48 @@
+"""What a robot's own CI asks of an evaluation: `mAP_action@0.5>=0.7`."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from usdrl_ros.evaluation.figures import FIGURES, Estimate
+
+_COMPARISONS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
+_PATTERN = re.compile(r"\s*([\w@.]+)\s*(>=|<=|>|<)\s*([-+.\deE]+)\s*")
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A figure, a comparison, and the bound that it must keep."""
+
+    figure: str
+    comparison: str
+    bound: float
+
+    @classmethod
+    def parse(cls, text: str) -> Requirement:
+        """Read one, such as "false_events_per_minute<=1".
+
+        Raises:
+            ValueError: It is none, or there is no such figure.
+        """
+        found = _PATTERN.fullmatch(text)
+        if found is None:
+            raise ValueError(f"'{text}' is no requirement; expected for instance mAP_action@0.5>=0.7")
+        name, comparison, bound = found.groups()
+        if name not in FIGURES:
+            near = get_close_matches(name, FIGURES, 1)
+            meant = f"did you mean {near[0]}? " if near else ""
+            raise ValueError(f"'{text}': there is no figure {name}; {meant}There are {', '.join(FIGURES)}")
+        return cls(name, comparison, float(bound))
+
+    def fault(self, figures: Mapping[str, Estimate]) -> str | None:
+        """Why the figures do not keep it; None where they do. A figure that is not defined keeps nothing."""
+        value = figures[self.figure].value if self.figure in figures else None
+        if value is not None and _COMPARISONS[self.comparison](value, self.bound):
+            return None
+        found = "not defined" if value is None else f"{value:.4g}"
+        return f"required {self.figure}{self.comparison}{self.bound:g}: it is {found}"
