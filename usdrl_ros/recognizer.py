@@ -69,14 +69,7 @@ class _Track:
         self.window = SkeletonWindow(window_s + 1.0 + MAX_PENDING_STEPS / settings.rate)
         self.since_ns = 0
         self.timeline = Timeline(round(window_s * 1e9 / frames), frames, len(actions) + 1)
-        decoding = DecoderSettings(
-            settings.start_threshold,
-            settings.end_threshold,
-            settings.confirm_s,
-            settings.patience_s,
-            settings.ongoing_period_s,
-        )
-        self.decoder = EventDecoder(actions, decoding)
+        self.decoder = EventDecoder(actions, _decoding(settings))
         self.event_ids: dict[int, str] = {}
 
     def distance(self, stamp_ns: int) -> float:
@@ -169,6 +162,14 @@ class Recognizer:
             gone = self._gone + [(track, track.window.last_ns) for track in self._tracks.values()]
             self._gone, self._tracks = [], {}
         return [event for track, last_ns in gone for event in self._end(track, last_ns)]
+
+    def change_settings(self, settings: Settings) -> None:
+        """Go on with other settings, from the next message and step on; what runs goes on. From any thread."""
+        with self._lock:
+            self.settings = settings
+            self._step_ns = round(1e9 / settings.rate)
+            for track in self._tracks.values():
+                track.decoder.change(_decoding(settings))
 
     def running(self) -> dict[str, tuple[str, ...]]:
         """The people who are followed, and what they are doing."""
@@ -303,6 +304,17 @@ class Recognizer:
             end_ns=state.end_ns,
             position=track.position,
         )
+
+
+def _decoding(settings: Settings) -> DecoderSettings:
+    """The settings of an event decoder."""
+    return DecoderSettings(
+        settings.start_threshold,
+        settings.end_threshold,
+        settings.confirm_s,
+        settings.patience_s,
+        settings.ongoing_period_s,
+    )
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

@@ -95,6 +95,10 @@ class EventDecoder:
         self._free_from = [-(2**62)] * len(actions)  # an action's next event begins after its last one
         self._next_number = first_number
 
+    def change(self, settings: DecoderSettings) -> None:
+        """Go on with other settings; what runs goes on."""
+        self._settings = settings
+
     @property
     def started(self) -> int:
         """How many actions have started so far."""
