@@ -8,7 +8,7 @@ SHELL := bash
 .SHELLFLAGS := -e -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build demo test lint clean distclean FORCE
+.PHONY: help build demo test bench lint clean distclean FORCE
 
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
@@ -48,6 +48,9 @@ demo: $(BUILT) ## See it work: a played scene through the live nodes, or a bag o
 
 test: $(BUILT) $(TEST_READY) ## Run the whole test suite
 	@$(IN_ENV) PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest $(PYTEST)
+
+bench: $(BUILT) $(TEST_READY) ## Measure the speed of engines, steps and messages (minutes; BENCH="arguments")
+	@$(IN_ENV) python -m bench.inference $(BENCH)
 
 lint: $(VENV)/bin/ruff ## Check the Python code's style
 	@$(VENV)/bin/ruff check .

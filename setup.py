@@ -32,7 +32,7 @@ setup(
     package_dir=DATA,
     package_data={
         "usdrl_ros": ["py.typed", "models/*.onnx", "models/*.md", "evaluation/*.css"],
-        "usdrl_ros.config": ["*.yaml", "*/*.yaml"],
+        "usdrl_ros.config": ["*.yaml", "*.rviz", "*.xml", "*/*.yaml"],
         "usdrl_ros.interfaces": ["*.msg"],
     },
     install_requires=requirements("run"),

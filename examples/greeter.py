@@ -14,8 +14,8 @@ What is worth copying:
 - **Safe by default.** The velocity is published at a fixed rate, zero unless something asks for more, and zero is what
   is published last. A stop holds for `stop_s` after the last event of it.
 
-It publishes `cmd_vel` (geometry_msgs/msg/Twist) for the base, and `gesture` (std_msgs/msg/String: wave, hand_over, none)
-for the arm. The names of the actions are parameters, since they depend on the model.
+It publishes `cmd_vel` (geometry_msgs/msg/Twist) for the base, and `gesture` (std_msgs/msg/String: wave, hand_over,
+none) for the arm. The names of the actions are parameters, since they depend on the model.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from dataclasses import dataclass
 import rclpy
 from geometry_msgs.msg import Twist
 from rclpy.clock import Clock, ClockType
+from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
@@ -154,6 +155,7 @@ class Greeter(Node):
         """What is said last."""
         self._velocity.publish(Twist())
         self._gestures.publish(String(data="none"))
+        self._velocity.wait_for_all_acked(Duration(seconds=1.0))  # else it may be lost with the node
 
 
 def main() -> int:

@@ -8,7 +8,6 @@ ros2 launch usdrl_ros perception.launch.py --show-args
 
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction, Shutdown
-from launch.conditions import IfCondition
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
@@ -75,13 +74,12 @@ def perception(context):
         namespace=LaunchConfiguration("namespace"),
         arguments=["-d", LaunchConfiguration("rviz_config"), "-f", LaunchConfiguration("fixed_frame")],
         output="log",
-        condition=IfCondition(LaunchConfiguration("rviz")),
     )
     record = IncludeLaunchDescription(
-        PythonLaunchDescriptionSource(PathJoinSubstitution([SHARE, "launch", "record.launch.py"])),
-        condition=IfCondition(LaunchConfiguration("record")),
+        PythonLaunchDescriptionSource(PathJoinSubstitution([SHARE, "launch", "record.launch.py"]))
     )
-    return [node, rviz, record]
+    wanted = {"rviz": rviz, "record": record}
+    return [node, *(action for name, action in wanted.items() if is_true(context, name))]
 
 
 def generate_launch_description():

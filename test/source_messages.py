@@ -37,7 +37,7 @@ OPENDR_JOINTS = (
 BODY_FORMATS = {"openpose_coco_18": 0, "zed_body_34": 1, "zed_body_38": 2}
 
 
-def plain(_name: str, **fields: Any) -> SimpleNamespace:
+def plain(_name: str, /, **fields: Any) -> SimpleNamespace:
     """An object with these fields."""
     return SimpleNamespace(**fields)
 
@@ -91,7 +91,7 @@ def _yolo(make: Make, head: Any, people: People) -> list[Any]:
         data = [
             make("yolo_msgs/msg/KeyPoint3D", id=number, point=_point(make, xyz), score=0.9)
             for number, xyz in enumerate(joints, 1)
-            if np.isfinite(xyz).all()
+            if not np.isnan(xyz).any()
         ]
         found = make("yolo_msgs/msg/KeyPoint3DArray", data=data, frame_id=head.frame_id)
         detections.append(make("yolo_msgs/msg/Detection", class_name="person", id=name, keypoints3d=found))

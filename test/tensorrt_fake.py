@@ -1,8 +1,8 @@
 """A GPU, PyCUDA, the driver library and TensorRT, as far as our engine uses them, for machines without: strict ones.
 
-Work on a stream is done when somebody waits for it, copies read and write memory then, every call needs the context to be
-current in its thread, memory counts, a captured graph is worth nothing once its execution context was changed. What an
-engine computes is what ONNX Runtime computes of the model file that its plan names.
+Work on a stream is done when somebody waits for it, copies read and write memory then, every call needs the context to
+be current in its thread, memory counts, a captured graph is worth nothing once its execution context was changed. What
+an engine computes is what ONNX Runtime computes of the model file that its plan names.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class FakeGpu:
         class LogicError(Error):
             pass
 
-        class OutOfMemory(Error):
+        class OutOfMemoryError(Error):
             pass
 
         class Context:
@@ -82,7 +82,7 @@ class FakeGpu:
             def __init__(self, size: int) -> None:
                 gpu.need_context()
                 if size > gpu.free:
-                    raise OutOfMemory("cuMemAlloc failed: out of memory")
+                    raise OutOfMemoryError("cuMemAlloc failed: out of memory")
                 self.address = next(gpu._addresses)
                 gpu.memory[self.address] = bytearray(size)
                 gpu.free -= size
@@ -132,7 +132,7 @@ class FakeGpu:
         return SimpleNamespace(
             Error=Error,
             LogicError=LogicError,
-            MemoryError=OutOfMemory,
+            MemoryError=OutOfMemoryError,
             Context=Context,
             Device=Device,
             Stream=new_stream,
@@ -270,6 +270,9 @@ def fake_tensorrt(gpu: FakeGpu, version: str, *, rtx: bool = False) -> Any:
 
         def deserialize_cuda_engine(self, plan: bytes) -> Any:
             gpu.need_context()
+            if gpu.refuse.get("deserialize"):
+                self._logger.log(ILogger.ERROR, "Error Code 2: OutOfMemory (Requested size was 118000000 bytes.)")
+                return None
             try:
                 max_batch, path = plan.decode().split(" ", 1)
                 return make_engine(self._logger, Path(path), int(max_batch))
@@ -283,9 +286,7 @@ def fake_tensorrt(gpu: FakeGpu, version: str, *, rtx: bool = False) -> Any:
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         info = read_model_file(path).info
         names = ["skeletons", *OUTPUTS]
-        shapes = {
-            tensor.name: (-1, *tensor.shape[1:]) for tensor in (*session.get_inputs(), *session.get_outputs())
-        }
+        shapes = {tensor.name: (-1, *tensor.shape[1:]) for tensor in (*session.get_inputs(), *session.get_outputs())}
         contexts: list[Context] = []
 
         class Context:
@@ -295,6 +296,7 @@ def fake_tensorrt(gpu: FakeGpu, version: str, *, rtx: bool = False) -> Any:
                 self.memory = -1 if own_memory else 0
                 self.version = 0
                 self.ready = False
+                self.active_optimization_profile = 0 if recent or not contexts else -1
                 if recent:
                     self.set_device_memory = self._set_device_memory
 
@@ -308,6 +310,13 @@ def fake_tensorrt(gpu: FakeGpu, version: str, *, rtx: bool = False) -> Any:
                     assert len(gpu.memory[value]) >= 4096
                     self.memory = value
                 super().__setattr__(name, value)
+
+            def set_optimization_profile_async(self, profile: int, handle: int) -> bool:
+                def take() -> None:
+                    self.active_optimization_profile = profile
+
+                gpu.streams[handle].submit(take)
+                return True
 
             def set_tensor_address(self, name: str, address: int) -> bool:
                 self.version += 1
@@ -327,6 +336,7 @@ def fake_tensorrt(gpu: FakeGpu, version: str, *, rtx: bool = False) -> Any:
                 gpu.need_context()
                 stream = gpu.streams[handle]
                 complete = self.shape and self.memory and set(self.addresses) == set(names)
+                complete = complete and self.active_optimization_profile == 0
                 if not complete or (stream.capture is not None and not self.ready) or gpu.refuse.get("execute"):
                     logger.log(ILogger.ERROR, "cannot enqueue")
                     return False

@@ -92,7 +92,7 @@ def test_without_events_the_model_is_run(tmp_path: Path, monkeypatch: pytest.Mon
     start, end, action, person = line.split(",")
     assert (action, person) == ("wave", "alice")
     assert (float(start), float(end)) == (pytest.approx(3, abs=0.25), pytest.approx(6, abs=0.25))
-    assert "1 events of model hand" in capsys.readouterr().out
+    assert "1 event of model hand" in capsys.readouterr().out
 
 
 def test_exported_marks_are_never_overwritten(tmp_path: Path, capsys) -> None:

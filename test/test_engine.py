@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from usdrl_ros.inference.engine import ModelError, ModelInfo, default_model, load_engine
+from usdrl_ros.inference import engine as engine_module
+from usdrl_ros.inference.engine import EngineError, ModelError, ModelInfo, default_model, load_engine
 from usdrl_ros.recognizer import Recognizer
 from usdrl_ros.skeleton.normalize import NORMALIZATION
 
@@ -58,13 +60,21 @@ def model(tmp_path: Path) -> Path:
     return write_model(tmp_path / "tiny.onnx")
 
 
-@pytest.mark.parametrize("engine", ["auto", "onnxruntime"])
+def need(engine: str) -> None:
+    """Skip if an engine is not installed."""
+    if engine == "openvino":
+        pytest.importorskip("openvino", reason="OpenVINO is not installed")
+
+
+@pytest.mark.parametrize("engine", ["auto", "onnxruntime", "openvino"])
 @pytest.mark.parametrize("count", [1, 5])
 def test_runs_a_batch(model: Path, engine: str, count: int) -> None:
+    need(engine)
     skeletons = np.random.default_rng(1).normal(0, 1, (count, 3, 64, 25, 2)).astype(np.float32)
     with load_engine(str(model), engine=engine, threads=2) as loaded:
         assert loaded.info == INFO
         found = loaded.infer(skeletons)
+        loaded.infer(np.zeros_like(skeletons))  # what was given out stays as it was
     frames = skeletons.mean((3, 4)).transpose(0, 2, 1)
     np.testing.assert_allclose(found.detection, frames @ WEIGHTS["detection"], atol=1e-5)
     np.testing.assert_allclose(found.recognition, frames.mean(1) @ WEIGHTS["recognition"], atol=1e-5)
@@ -196,6 +206,161 @@ def test_a_file_that_is_cut_off_is_told(model: Path, share: float) -> None:
 def test_an_unknown_engine_is_told(model: Path) -> None:
     with pytest.raises(ModelError, match="unknown engine 'cuda'; known are auto, tensorrt, openvino, onnxruntime"):
         load_engine(model, engine="cuda")
+
+
+def test_an_unknown_precision_is_told(model: Path) -> None:
+    with pytest.raises(ModelError, match="unknown precision 'int8'; known are auto, fp32, fp16, bf16"):
+        load_engine(model, precision="int8")
+    with pytest.raises(ModelError, match="must be 1 or more, are 0 and 16"):
+        load_engine(model, threads=0)
+
+
+def test_a_precision_that_an_engine_lacks_is_told_and_is_no_reason_to_fail_for_auto(model: Path) -> None:
+    with pytest.raises(EngineError, match="on the CPU in fp32 only, not bf16"):
+        load_engine(model, engine="onnxruntime", precision="bf16")
+    lines: list[str] = []
+    with load_engine(model, precision="fp32", log=lines.append) as loaded:
+        assert "fp32" in loaded.name
+    assert lines[-1].startswith(f"engine: {loaded_name(lines)}, the best that works here (not tensorrt: ")
+
+
+def loaded_name(lines: list[str]) -> str:
+    return lines[-1].removeprefix("engine: ").split(", the best")[0]
+
+
+ENGINE_NAMES = ("onnxruntime", "openvino")
+
+
+@pytest.mark.parametrize("engine", ENGINE_NAMES)
+@pytest.mark.parametrize(
+    ("skeletons", "fault"),
+    [
+        (
+            np.zeros((1, 3, 64, 25, 1), np.float32),
+            r"\(1, 3, 64, 25, 1\), model 'tiny' takes \(N, 3, 64, 25, 2\), N >= 1",
+        ),
+        (np.zeros((3, 64, 25, 2), np.float32), r"the shape \(3, 64, 25, 2\)"),
+        (np.zeros((0, 3, 64, 25, 2), np.float32), "N >= 1"),
+        (np.zeros((1, 3, 64, 25, 2)), "float64, expected float32: convert them"),
+        ([1.0], "are a list, expected an array"),
+    ],
+)
+def test_wrong_skeletons_are_refused(model: Path, engine: str, skeletons: Any, fault: str) -> None:
+    need(engine)
+    with load_engine(model, engine=engine) as loaded, pytest.raises(ValueError, match=fault):
+        loaded.infer(skeletons)
+
+
+@pytest.mark.parametrize("engine", ENGINE_NAMES)
+def test_any_memory_layout_of_the_skeletons_will_do(model: Path, engine: str) -> None:
+    need(engine)
+    skeletons = np.random.default_rng(1).normal(0, 1, (4, 3, 64, 25, 2)).astype(np.float32)
+    with load_engine(model, engine=engine) as loaded:
+        expected = loaded.infer(skeletons).embedding
+        np.testing.assert_allclose(loaded.infer(np.asfortranarray(skeletons)).embedding, expected, atol=1e-6)
+        np.testing.assert_allclose(loaded.infer(skeletons[::2]).embedding, expected[::2], atol=1e-6)
+
+
+@pytest.mark.parametrize("engine", ENGINE_NAMES)
+def test_who_runs_it_and_why_is_told(model: Path, engine: str) -> None:
+    need(engine)
+    lines: list[str] = []
+    with load_engine(model, engine=engine, threads=2, log=lines.append) as loaded:
+        assert "2 threads" in loaded.name
+        assert "CPU" in loaded.name
+    assert lines[-1].startswith(f"engine: {loaded.name}, as asked for; ready after ")
+
+
+def fail_to_open(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Make engines refuse every model."""
+    opener = engine_module._opener
+
+    def refuse(file: Any, options: Any) -> Any:
+        raise EngineError("out of order")
+
+    monkeypatch.setattr(engine_module, "_opener", lambda name: refuse if name in names else opener(name))
+
+
+def test_auto_goes_down_the_line_and_says_why(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
+    fail_to_open(monkeypatch, "tensorrt", "openvino")
+    with load_engine(model, log=lines.append) as loaded:
+        assert loaded.name.startswith("ONNX Runtime")
+    assert "(not tensorrt: out of order; not openvino: out of order)" in lines[-1]
+    with pytest.raises(EngineError, match=r"^out of order$"):
+        load_engine(model, engine="openvino")
+    fail_to_open(monkeypatch, "tensorrt", "openvino", "onnxruntime")
+    with pytest.raises(EngineError, match=r"no engine can run model .*tiny.onnx here; .*; onnxruntime: out of order"):
+        load_engine(model)
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+def test_an_engine_that_is_not_installed_is_told(model: Path, monkeypatch: pytest.MonkeyPatch, engine: str) -> None:
+    module = {"openvino": "openvino", "onnxruntime": "onnx_runtime"}[engine]
+    monkeypatch.setitem(sys.modules, engine, None)
+    monkeypatch.delitem(sys.modules, f"usdrl_ros.inference.{module}", raising=False)
+    with pytest.raises(EngineError, match=f"is not installed: pip install {engine}"):
+        load_engine(model, engine=engine)
+    monkeypatch.delitem(sys.modules, f"usdrl_ros.inference.{module}", raising=False)
+
+
+def test_outputs_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    weights = WEIGHTS | {"embedding": np.full((3, 8), np.nan)}
+    with pytest.raises(EngineError, match="gives 'embedding' that is not finite: try precision fp32"):
+        load_engine(write_model(tmp_path / "m.onnx", weights=weights), engine="onnxruntime")
+
+
+def test_openvino_gives_what_onnx_runtime_gives() -> None:
+    need("openvino")
+    rng = np.random.default_rng(3)
+    reference = load_engine(default_model(), engine="onnxruntime")
+    with reference, load_engine(default_model(), engine="openvino", precision="fp32") as loaded:
+        for count in (1, 3, 2, 8):
+            skeletons = rng.normal(0, 0.4, (count, *loaded.info.window_shape)).astype(np.float32)
+            found, expected = loaded.infer(skeletons), reference.infer(skeletons)
+            for name in ("detection", "recognition", "embedding"):
+                value = getattr(expected, name)
+                np.testing.assert_allclose(getattr(found, name), value, atol=1e-4 * float(np.abs(value).max()))
+
+
+def test_openvino_in_bfloat16_gives_nearly_that() -> None:
+    need("openvino")
+    try:
+        loaded = load_engine(default_model(), engine="openvino", precision="bf16")
+    except EngineError as error:
+        pytest.skip(str(error))
+    rng = np.random.default_rng(3)
+    with loaded, load_engine(default_model(), engine="onnxruntime") as reference:
+        assert "bf16" in loaded.name
+        skeletons = rng.normal(0, 0.4, (3, *loaded.info.window_shape)).astype(np.float32)
+        found, expected = loaded.infer(skeletons), reference.infer(skeletons)
+        difference = np.abs(found.detection - expected.detection).max() / np.abs(expected.detection).max()
+        assert 1e-5 < difference < 2e-2  # not 0: it is bfloat16 indeed
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"), [("fma amx_bf16 amx_tile", True), ("fma avx512_bf16", False), ("", False)]
+)
+def test_bfloat16_is_taken_where_the_cpu_has_units_for_it(tmp_path: Path, flags: str, expected: bool) -> None:
+    need("openvino")
+    from usdrl_ros.inference.openvino import has_matrix_units
+
+    (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags\t\t: {flags}\n")
+    assert has_matrix_units(tmp_path / "cpuinfo") == expected
+    assert not has_matrix_units(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("engine", ENGINE_NAMES)
+def test_memory_does_not_grow_over_changing_batches(model: Path, engine: str) -> None:
+    need(engine)
+    resource = pytest.importorskip("resource", reason="no such module on this system")
+    sizes = np.random.default_rng(0).integers(1, 17, 800)
+    with load_engine(model, engine=engine) as loaded:
+        for step, size in enumerate(sizes):
+            loaded.infer(np.zeros((size, *loaded.info.window_shape), np.float32))
+            if step == 200:
+                before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 8 << 10  # kB
 
 
 def test_another_normalization_is_refused_by_who_normalizes(tmp_path: Path) -> None:

@@ -13,28 +13,36 @@ import pytest
 
 from usdrl_ros.inference.engine_cache import CacheError, EngineKey, cache_directory, read_plan, write_plan
 
-KEY = EngineKey("0" * 64, "TensorRT 10.3.0", "Orin (nvgpu) compute capability 8.7", "fp16", 16)
+KEY = EngineKey("0" * 64, "TensorRT 10.3.0", "Orin (nvgpu) compute capability 8.7", "fp16")
 PLAN = bytes(range(256)) * 10 + b"\n\n"
 
 
 def test_an_engine_comes_back_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "new" / "a.engine"
-    write_plan(path, KEY, PLAN)
-    assert read_plan(path, KEY) == PLAN
-    write_plan(path, KEY, b"other")
-    assert read_plan(path, KEY) == b"other"
+    write_plan(path, KEY, 16, PLAN)
+    assert read_plan(path, KEY, 16) == PLAN
+    write_plan(path, KEY, 16, b"other")
+    assert read_plan(path, KEY, 16) == b"other"
     assert list(path.parent.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("name", [f.name for f in fields(EngineKey)])
 def test_each_part_of_the_key_makes_another_file_and_is_told_in_the_wrong_one(tmp_path: Path, name: str) -> None:
     value = getattr(KEY, name)
-    other = replace(KEY, **{name: value + 1 if isinstance(value, int) else value + "x"})
+    other = replace(KEY, **{name: value + "x"})
     assert other.file_name("m") != KEY.file_name("m")
-    write_plan(tmp_path / "a.engine", other, PLAN)
+    write_plan(tmp_path / "a.engine", other, 16, PLAN)
     with pytest.raises(CacheError, match=f"a.engine was built for another use: {name} .*, here ") as caught:
-        read_plan(tmp_path / "a.engine", KEY)
+        read_plan(tmp_path / "a.engine", KEY, 16)
     assert caught.value.args[0].count("here") == 1
+
+
+def test_an_engine_for_more_people_serves_one_for_fewer_does_not(tmp_path: Path) -> None:
+    path = tmp_path / "a.engine"
+    write_plan(path, KEY, 16, PLAN)
+    assert read_plan(path, KEY, 3) == PLAN
+    with pytest.raises(CacheError, match="built for batches of up to 16, here 17"):
+        read_plan(path, KEY, 17)
 
 
 def test_file_names_can_be_read_and_are_safe() -> None:
@@ -47,42 +55,47 @@ def test_file_names_can_be_read_and_are_safe() -> None:
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.1, 0.5, 0.999])
 def test_a_file_that_is_cut_off_is_told(tmp_path: Path, share: float) -> None:
     path = tmp_path / "a.engine"
-    write_plan(path, KEY, PLAN)
+    write_plan(path, KEY, 16, PLAN)
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(CacheError, match=r"a.engine (is cut off|was not written by this program, or is damaged)"):
-        read_plan(path, KEY)
+        read_plan(path, KEY, 16)
 
 
 def test_every_changed_byte_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "a.engine"
-    write_plan(path, KEY, PLAN[:40])
+    write_plan(path, KEY, 16, PLAN[:40])
     content = path.read_bytes()
+    numbers = content.index(b"max_batch"), content.index(b"size")  # a larger batch is no damage; TensorRT checks it
     for position in range(len(content)):
+        if numbers[0] + 11 < position < numbers[1] - 3:
+            continue
         changed = bytearray(content)
         changed[position] ^= 0x04
         path.write_bytes(changed)
-        with pytest.raises(CacheError, match="a.engine"):
-            read_plan(path, KEY)
+        with pytest.raises(CacheError, match=r"a\.engine"):
+            read_plan(path, KEY, 16)
 
 
-@pytest.mark.parametrize("line", [b"[]", b"{}", b"null", b'{"key": 1, "size": 2, "sha256": 3}', b"\xff", b'"key"', b"7"])
+@pytest.mark.parametrize(
+    "line", [b"[]", b"{}", b"null", b'{"key": 1, "size": 2, "sha256": 3}', b"\xff", b'"key"', b"7"]
+)
 def test_foreign_files_are_told(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / "a.engine"
     path.write_bytes(line + b"\n" + PLAN)
-    with pytest.raises(CacheError, match="a.engine"):
-        read_plan(path, KEY)
+    with pytest.raises(CacheError, match=r"a\.engine"):
+        read_plan(path, KEY, 16)
 
 
 def test_a_missing_file_is_no_fault(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        read_plan(tmp_path / "a.engine", KEY)
+        read_plan(tmp_path / "a.engine", KEY, 16)
 
 
 def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.engine").mkdir()
-    with pytest.raises(CacheError, match="a.engine cannot be read: .*directory"):
-        read_plan(tmp_path / "a.engine", KEY)
+    with pytest.raises(CacheError, match=r"a\.engine cannot be read: .*directory"):
+        read_plan(tmp_path / "a.engine", KEY, 16)
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT])
@@ -91,7 +104,7 @@ def test_a_failed_write_leaves_what_was_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, call: str
 ) -> None:
     path = tmp_path / "a.engine"
-    write_plan(path, KEY, b"before")
+    write_plan(path, KEY, 16, b"before")
 
     def fail(*arguments: Any) -> None:
         raise OSError(code, os.strerror(code))
@@ -99,19 +112,19 @@ def test_a_failed_write_leaves_what_was_there(
     with monkeypatch.context() as patch:
         patch.setattr(os, call, fail)
         with pytest.raises(CacheError, match=f"a.engine cannot be written: .*{os.strerror(code)}"):
-            write_plan(path, KEY, PLAN)
-    assert read_plan(path, KEY) == b"before"
+            write_plan(path, KEY, 16, PLAN)
+    assert read_plan(path, KEY, 16) == b"before"
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(CacheError, match="cannot be written"):
-        write_plan(tmp_path / "file" / "a.engine", KEY, PLAN)
+        write_plan(tmp_path / "file" / "a.engine", KEY, 16, PLAN)
 
 
 def test_the_header_can_be_read_by_people(tmp_path: Path) -> None:
-    write_plan(tmp_path / "a.engine", KEY, PLAN)
+    write_plan(tmp_path / "a.engine", KEY, 16, PLAN)
     header = json.loads((tmp_path / "a.engine").read_bytes().split(b"\n", 1)[0])
     assert header["key"]["gpu"] == KEY.gpu
     assert header["size"] == len(PLAN)

@@ -14,7 +14,7 @@ from ros_fixtures import ROOT, Peer, own_domain, wait_until
 from std_msgs.msg import Header, String
 from usdrl_ros.msg import ActionEvent, ActionScores
 
-PARAMETERS = {"hold_s": 0.2, "timeout_s": 0.6, "stop_s": 1.0, "again_s": 20.0, "gesture_s": 0.4}
+PARAMETERS = {"hold_s": 0.2, "timeout_s": 0.6, "stop_s": 2.0, "again_s": 20.0, "gesture_s": 0.4}
 
 
 class Stage:
@@ -29,9 +29,23 @@ class Stage:
         wait_until(lambda: self.events.get_subscription_count() and peer.heard["cmd_vel"], what="the greeter")
         self._events = 0
 
-    def act(self, action: str, seconds: float, *, distance: float = 3.0, confidence: float = 0.9, ends: bool = True):
-        """Events of an action as perception tells them; gives what was commanded meanwhile."""
+    def act(
+        self,
+        action: str,
+        seconds: float,
+        *,
+        distance: float = 3.0,
+        confidence: float = 0.9,
+        ends: bool = True,
+        fresh: bool = True,
+    ):
+        """Events of an action as perception tells them; gives what was commanded meanwhile.
+
+        `fresh`: once what was commanded before is over.
+        """
         self._events += 1
+        if fresh:
+            wait_until(self.stands_still, what="the robot to stand still")
         for topic in ("cmd_vel", "gesture"):
             self.peer.heard[topic].clear()
         fields = dict(event_id=f"ann/{action}/{self._events}", person_id="ann", action=action, confidence=confidence)
@@ -44,6 +58,12 @@ class Stage:
         if ends:
             self.tell(ActionEvent.ENDED, distance, fields)
         return self.commanded()
+
+    def stands_still(self) -> bool:
+        speeds, gestures = self.peer.heard["cmd_vel"][-5:], self.peer.heard["gesture"][-5:]
+        return len(speeds) == len(gestures) == 5 and all(
+            twist.linear.x == 0.0 and gesture.data == "none" for twist, gesture in zip(speeds, gestures, strict=True)
+        )
 
     def tell(self, phase: int, distance: float, fields: dict) -> None:
         self.events.publish(ActionEvent(header=Header(), phase=phase, position=Point(z=distance), **fields))
@@ -110,11 +130,10 @@ def test_stands_still_when_events_stop(stage):
 
 def test_stop_wins_at_once_and_holds(stage):
     stage.act("come", 0.6, ends=False)
-    stage.act("stop", 0.1, confidence=0.1)
+    stage.act("stop", 0.1, confidence=0.1, fresh=False)
     assert stage.settle(0.15) == (0.0, {"none"})
-    stage.peer.heard["cmd_vel"].clear()
     assert stage.act("come", 0.5)[0] == 0.0  # stop_s is not over
-    stage.settle(0.8)
+    stage.settle(2.0)
     assert stage.act("come", 0.6)[0] == pytest.approx(0.2)
 
 

@@ -240,9 +240,7 @@ def test_signal_ends_what_runs_and_the_node(domain, model, number):
         stage = Stage(program, peer, domain)
         stage.play(1.0, "raiser", right_hand_m=0.2)
         wait_until(lambda: stage.events("raiser", STARTED), what="STARTED")
-        began = time.monotonic()
         assert program.end(number) == 0
-        assert time.monotonic() - began < 5.0  # 0.3 s of the node's own; the machine may be busy
         wait_until(lambda: stage.events("raiser", ENDED), what="ENDED")
         assert "Traceback" not in program.log
 

@@ -1,4 +1,4 @@
-"""The parts of the perception node by themselves: figures, levels, markers, intents, and what a parameter may become."""
+"""The parts of the perception node by themselves: figures, levels, markers, intents, what parameters may become."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def clock(monkeypatch):
     return now
 
 
-def event(phase: Phase, *, person: str = "ann", action: str = "wave", number: int = 1, confidence: float = 0.75) -> Event:
+def event(
+    phase: Phase, *, person: str = "ann", action: str = "wave", number: int = 1, confidence: float = 0.75
+) -> Event:
     return Event(
         5 * SECOND, "camera", phase, f"{person}/{action}/{number}", person, action, confidence, SECOND, 2 * SECOND,
         (1.0, 2.0, float("nan")),
@@ -177,6 +179,8 @@ def test_a_missing_message_package_is_named_with_what_to_install(monkeypatch):
     assert first_message_class(["no_such_msgs/msg/A", "std_msgs/msg/Header"], [], "x")[0] == "std_msgs/msg/Header"
     with pytest.raises(MissingMessagesError, match=r"source 'zed' needs .*no_such_msgs/msg/A.*ros-humble-zed-msgs"):
         first_message_class(["no_such_msgs/msg/A"], ["ros-{distro}-zed-msgs"], "source 'zed'")
+    with pytest.raises(MissingMessagesError, match="not installed: add yolo_msgs to your workspace; then source"):
+        first_message_class(["no_such_msgs/msg/A"], ["yolo_msgs"], "source 'yolo_3d'")
 
 
 @pytest.mark.parametrize("spec", PARAMETERS, ids=lambda spec: spec.name)

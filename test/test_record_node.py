@@ -81,6 +81,7 @@ def test_what_is_published_is_recorded(publishers, tmp_path: Path, storage: str)
             "/diagnostics": 0,
             "/extra": 1,
         }
+        assert [name for name, topic in opened.topics.items() if topic.latched] == ["/usdrl/vocabulary"]
         skeletons = [message.header.stamp.nanosec for _, _, message in opened.messages(["/tracker/skeletons"])]
         assert skeletons == list(range(MESSAGES))
         ((_, stamp_ns, vocabulary),) = opened.messages(["/usdrl/vocabulary"])

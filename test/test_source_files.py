@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from usdrl_ros.resources import data_directory
+from usdrl_ros.skeleton.layouts import load_layout
 from usdrl_ros.skeleton.source_file import AXES
 from usdrl_ros.skeleton.sources import SourceError, SourceReader, load_source, source_names
 
@@ -214,6 +216,8 @@ def test_a_fault_is_told_with_file_and_key(changes: dict[str, Any], says: str, t
         ("", "is empty, expected keys with values"),
         ("[1, 2]", r"is \[1, 2\], expected keys with values"),
         ("a: [", "is no YAML"),
+        ("topic: a\naxes: flu\ntopic: b", "is no YAML: the key 'topic' stands twice .*line 1"),
+        ("{a: 1}: 2", "is no YAML"),
         ("topic: !!python/object/apply:os.getcwd []", "is no YAML: could not determine a constructor"),
     ],
 )
@@ -238,3 +242,14 @@ def test_axes_are_rotations() -> None:
         turn = np.array(rows)
         np.testing.assert_array_equal(turn @ turn.T, np.eye(len(turn)))
         assert np.linalg.det(turn) == pytest.approx(1.0), axes
+
+
+def test_the_example_of_the_documentation_is_a_source(tmp_path: Path) -> None:
+    page = Path(__file__).parent.parent / "docs" / "sources.md"
+    blocks = re.findall(r"(?:^    .*\n)+", page.read_text(encoding="utf-8"), re.MULTILINE)
+    (example,) = (textwrap.dedent(block) for block in blocks if "message_types" in block)
+    source = load_source(written(tmp_path, example))
+    assert source.one_person
+    assert SourceReader(source).association == "always"
+    missing = load_layout(source.layout).missing
+    assert missing == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,9 +10,11 @@ import numpy as np
 import pytest
 from source_messages import BODY_25, LAYOUTS, header, in_layout, messages, plain, seen_by, zed_object
 
+from bench.sources import message_of
 from usdrl_ros.demo.actor import play
 from usdrl_ros.inference.engine import ModelInfo, Predictions
 from usdrl_ros.recognizer import Recognizer
+from usdrl_ros.resources import data_directory
 from usdrl_ros.settings import Settings
 from usdrl_ros.skeleton.layouts import load_layout
 from usdrl_ros.skeleton.normalize import NORMALIZATION
@@ -499,3 +502,78 @@ def test_a_model_of_2d_skeletons_gets_the_image_and_no_z() -> None:
 def test_options_that_do_not_fit_are_refused(source: str, options: dict[str, Any], says: str) -> None:
     with pytest.raises(SourceError, match=says):
         reader(source, **options)
+
+
+def test_without_scipy_association_is_refused_and_the_rest_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "usdrl_ros.skeleton.association", None)
+    with pytest.raises(SourceError, match=r"association needs scipy.*python3-scipy .apt. or scipy .pip."):
+        reader("zed")
+    assert len(reader("zed", association="off").read(told("zed")[0]).people) == 2
+
+
+@pytest.mark.parametrize("name", [*source_names(), "template"])
+def test_a_message_made_up_by_a_sources_description_is_read(name: str) -> None:
+    """The benchmark's messages have exactly the fields that the file names."""
+    path = str(data_directory("config") / "sources" / f"{name}.yaml")
+    source = load_source(path)
+    if source.dimensions == 2 and not source.person.id:
+        pytest.skip("people without ids in the image get none")
+    frame = SourceReader(source, dimensions=source.dimensions).read(message_of(source, 3))
+    assert frame.problems == []
+    assert len(frame.people) == (1 if source.one_person else 3)
+    assert all(np.isfinite(person.joints).all() for person in frame.people)
+
+
+JUNK = (
+    None,
+    -1,
+    2**70,
+    1e308,
+    float("nan"),
+    "x" * 50,
+    b"\0",
+    [],
+    [1, [2]],
+    {},
+    object(),
+    np.zeros((2, 2)),
+    np.array("a"),
+)
+
+
+def places(value: Any, found: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+    """Every (holder, attribute or number) of a message, from the top down."""
+    if isinstance(value, SimpleNamespace):
+        items: Any = vars(value).items()
+    elif isinstance(value, list):
+        items = enumerate(value)
+    else:
+        return found
+    for key, inner in items:
+        found.append((value, key))
+        places(inner, found)
+    return found
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.filterwarnings("error")
+def test_whatever_stands_in_a_message_nothing_is_raised(source: str) -> None:
+    """One to three places of a message hold something else; what comes out can be given to the recognizer."""
+    rng = np.random.default_rng(1)
+    reading, recognizer = reader(source), Recognizer(Hands(), Settings())
+    for turn in range(150):
+        message = told(source)[0]
+        for _ in range(rng.integers(1, 4)):
+            of = places(message, [])
+            holder, key = of[rng.integers(0, min(len(of), 40 if turn % 2 else len(of)))]
+            junk = JUNK[rng.integers(0, len(JUNK))]
+            if isinstance(holder, list):
+                holder[key] = junk
+            else:
+                setattr(holder, key, junk)
+        frame = reading.read(message, STAMP + turn * 10**8)
+        assert isinstance(frame.stamp_ns, int)
+        assert isinstance(frame.frame_id, str)
+        for person in frame.people:
+            assert person.joints.shape == (len(load_layout(person.layout).joint_names), 3)
+        recognizer.observe(frame.stamp_ns, frame.people, frame.frame_id)

@@ -1,4 +1,4 @@
-"""The TensorRT engine's own logic on a strict stand-in of GPU and TensorRT; see test_tensorrt_gpu.py for the real ones."""
+"""The TensorRT engine's own logic, on strict stand-ins of GPU and TensorRT; test_tensorrt_gpu.py has the real ones."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ import pytest
 
 pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
 
-from tensorrt_fake import FakeGpu, fake_tensorrt, plan_of  # noqa: E402
-from test_engine import INFO, WEIGHTS, write_model  # noqa: E402
+from tensorrt_fake import FakeGpu, fake_tensorrt, plan_of
+from test_engine import INFO, WEIGHTS, write_model
 
-from usdrl_ros.inference import build as build_module  # noqa: E402
-from usdrl_ros.inference import cuda, tensorrt  # noqa: E402
-from usdrl_ros.inference.cuda import Device  # noqa: E402
-from usdrl_ros.inference.engine import EngineError, load_engine  # noqa: E402
-from usdrl_ros.inference.model_file import read_model_file  # noqa: E402
-from usdrl_ros.inference.tensorrt import PlanError, TensorRtEngine, batch_size  # noqa: E402
-from usdrl_ros.inference.tensorrt_library import Library, _logger  # noqa: E402
+from usdrl_ros.inference import build as build_module
+from usdrl_ros.inference import cuda, tensorrt
+from usdrl_ros.inference.cuda import Device
+from usdrl_ros.inference.engine import EngineError, load_engine
+from usdrl_ros.inference.model_file import read_model_file
+from usdrl_ros.inference.tensorrt import PlanError, TensorRtEngine, batch_size
+from usdrl_ros.inference.tensorrt_library import Library, _logger
 
 VERSIONS = ("8.5.2", "8.6.1", "10.3.0", "11.2.0")
 
@@ -75,9 +75,7 @@ class Bench:
         )
 
     def load(self, engine: str = "tensorrt", **options: Any) -> Any:
-        return load_engine(
-            self.model, engine=engine, cache=self.cache, max_batch=4, log=self.logs.append, **options
-        )
+        return load_engine(self.model, engine=engine, cache=self.cache, max_batch=4, log=self.logs.append, **options)
 
     def is_clean(self) -> bool:
         return not (self.gpu.memory or self.gpu.pinned or self.gpu.graphs or self.gpu.stack)
@@ -140,7 +138,9 @@ def test_a_step_is_one_graph_launch_once_its_size_is_known(newest: Bench) -> Non
     assert not newest.logs
 
 
-def test_tensorrt_8_5_has_one_context_and_no_graphs_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tensorrt_8_5_has_one_context_and_no_graphs_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bench = Bench(tmp_path, monkeypatch, "8.5.2")
     with bench.open() as engine:
         engine.warm_up()
@@ -240,7 +240,9 @@ def test_an_engine_for_smaller_batches_or_of_another_model_is_told(newest: Bench
     info = replace(INFO, actions=("a", "b", "c"))
     weights = {name: np.ones((3, size)) for name, size in (("detection", 4), ("recognition", 3), ("embedding", 8))}
     other = write_model(tmp_path / "o.onnx", metadata=info.to_metadata(), weights=weights)
-    with pytest.raises(PlanError, match=r"the engine has the tensors .*\(-1, 64, 4\).*, model 'tiny' has .*\(-1, 64, 3\)"):
+    with pytest.raises(
+        PlanError, match=r"the engine has the tensors .*\(-1, 64, 4\).*, model 'tiny' has .*\(-1, 64, 3\)"
+    ):
         newest.open(plan=plan_of(other, 4))
     assert newest.is_clean()
 
@@ -251,10 +253,18 @@ def test_too_little_memory_is_told_and_nothing_is_kept(tmp_path: Path, monkeypat
         needed = sum(map(len, full.gpu.memory.values()))
     for memory in (0, 100_000, needed - 1):
         bench = Bench(tmp_path, monkeypatch, "10.3.0", memory=memory)
-        with pytest.raises(EngineError, match="too little GPU memory .*out of memory.*max_people"):
+        with pytest.raises(EngineError, match=r"too little GPU memory .*out of memory.*max_people"):
             bench.open()
         assert bench.is_clean()
         assert bench.gpu.free == memory
+
+
+def test_an_engine_that_does_not_fit_is_not_built_anew(newest: Bench) -> None:
+    newest.load().close()
+    newest.gpu.refuse["deserialize"] = 1
+    with pytest.raises(EngineError, match="OutOfMemory"):
+        newest.load()
+    assert newest.builds == 1
 
 
 def test_the_first_start_builds_compares_and_keeps_the_engine_the_second_loads_it(bench: Bench) -> None:
@@ -314,27 +324,35 @@ def test_an_engine_that_tensorrt_refuses_is_built_anew(newest: Bench, monkeypatc
     builder = build_module._Builder(
         newest.library, read_model_file(newest.model), newest.device, "auto", 4, 64, "", newest.logs.append
     )
-    build_module.write_plan(builder.path(newest.cache), builder.key, b"rubbish")
+    build_module.write_plan(builder.path(newest.cache), builder.key, 4, b"rubbish")
     newest.load().close()
     assert newest.builds == 1
     assert any("magicTag" in line and "built anew" in line for line in newest.logs)
 
 
-def test_another_model_precision_size_or_version_is_another_engine(
+def test_another_model_precision_gpu_or_version_is_another_engine(
     newest: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     newest.load().close()
     newest.load(precision="fp32").close()
-    load_engine(newest.model, engine="tensorrt", cache=newest.cache, max_batch=2, log=newest.logs.append).close()
     write_model(newest.model, weights={name: 2 * weight for name, weight in WEIGHTS.items()})
     newest.load().close()
     monkeypatch.setattr(newest.library.module, "__version__", "11.3.0")
     newest.load().close()
     monkeypatch.setattr(newest.device, "name", "Other GPU")
     newest.load().close()
-    assert newest.builds == len(list(newest.cache.iterdir())) == 6
+    assert newest.builds == len(list(newest.cache.iterdir())) == 5
     newest.load().close()
-    assert newest.builds == 6
+    assert newest.builds == 5
+
+
+@pytest.mark.parametrize(("most", "builds"), [(2, 1), (4, 1), (5, 2)])
+def test_an_engine_serves_fewer_people_and_is_built_anew_for_more(newest: Bench, most: int, builds: int) -> None:
+    newest.load().close()
+    with load_engine(newest.model, engine="tensorrt", cache=newest.cache, max_batch=most, log=print) as engine:
+        expect(engine.infer(windows(7)), windows(7))
+    assert newest.builds == builds
+    assert len(list(newest.cache.iterdir())) == 1
 
 
 def test_a_full_disk_is_told_and_the_engine_is_used(newest: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -353,8 +371,10 @@ def test_a_cache_that_cannot_be_written_is_told(newest: Bench) -> None:
     with newest.load() as engine:
         expect(engine.infer(windows(1)), windows(1))
     assert any("built anew" in line or "built again at the next start" in line for line in newest.logs)
-    with pytest.raises(EngineError, match="cannot be written"):
+    builds = newest.builds
+    with pytest.raises(EngineError, match=f"directory {newest.cache} cannot be written: "):
         build_module.build(newest.model, cache=newest.cache, max_batch=4, log=newest.logs.append)
+    assert newest.builds == builds  # told before the long work
 
 
 def test_an_engine_whose_numbers_are_wrong_is_refused_and_not_kept(
@@ -362,7 +382,9 @@ def test_an_engine_whose_numbers_are_wrong_is_refused_and_not_kept(
 ) -> None:
     other = write_model(newest.model.parent / "o.onnx", weights={k: 1.05 * v for k, v in WEIGHTS.items()})
     monkeypatch.setattr(build_module, "build_plan", lambda *a, **k: plan_of(other, 4))
-    with pytest.raises(EngineError, match=r"differs from ONNX Runtime by 5.0e-02 .* allowed is 1e-02: use precision fp32"):
+    with pytest.raises(
+        EngineError, match=r"differs from ONNX Runtime by 5.0e-02 .* allowed is 1e-02: use precision fp32"
+    ):
         newest.load()
     assert not newest.cache.exists()
     assert newest.is_clean()
@@ -376,7 +398,9 @@ def test_bf16_is_not_for_tensorrt(newest: Bench) -> None:
 def test_auto_takes_tensorrt_first(newest: Bench) -> None:
     with newest.load("auto") as engine:
         assert engine.name == "TensorRT 11.2.0 fp16, Fake GPU"
-    assert any("engine: TensorRT 11.2.0 fp16, Fake GPU, the best that works here; ready" in line for line in newest.logs)
+    assert any(
+        "engine: TensorRT 11.2.0 fp16, Fake GPU, the best that works here; ready" in line for line in newest.logs
+    )
 
 
 @pytest.mark.parametrize(("memory", "reason"), [(1000, "too little GPU memory"), (1 << 32, "cannot run a batch of 1")])

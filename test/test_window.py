@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from usdrl_ros.skeleton.window import SkeletonWindow, frame_times, resample
+from usdrl_ros.skeleton.window import SkeletonWindow, frame_times, resample, resample_together
 
 START_NS = 1_700_000_000 * 10**9 + 1
 
@@ -152,3 +152,38 @@ def test_nothing_before_the_first_sample() -> None:
     stamps, joints = window.until(START_NS - 1)
     assert stamps.shape == (0,)
     assert joints.shape == (0, 25, 3)
+
+
+def test_several_people_at_once_are_each_as_alone() -> None:
+    """Other numbers of samples, other times, joints unseen or not; one person has nothing but the unseen."""
+    rng = np.random.default_rng(7)
+    times = frame_times(0.0, 4.0, 64)
+    samples = []
+    for unseen in (0.0, 0.3, 0.0, 0.9, 1.0, 0.02):
+        stamps = -6.0 + np.cumsum(rng.uniform(0.01, 0.1, int(rng.integers(1, 120))))
+        joints = rng.normal(0, 1, (len(stamps), 25, 3))
+        joints[rng.random((len(stamps), 25)) < unseen] = np.nan
+        samples.append((stamps, joints))
+    given = [joints.copy() for _, joints in samples]
+    together = resample_together(samples, times)
+    assert together.shape == (6, 64, 25, 3)
+    for (stamps, joints), before, found in zip(samples, given, together, strict=True):
+        np.testing.assert_array_equal(joints, before)  # what is given is not changed
+        np.testing.assert_array_equal(found, resample(stamps, joints, times))
+        np.testing.assert_allclose(found, interpolated(stamps, joints, times), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_resampling_keeps_the_type(kind: type) -> None:
+    joints = np.random.default_rng(0).normal(0, 1, (9, 25, 3))
+    stamps, times = np.arange(9) / 9, frame_times(0.9, 1.0, 64)
+    found = resample(stamps, joints.astype(kind), times)
+    assert found.dtype == kind
+    np.testing.assert_allclose(found, resample(stamps, joints, times), atol=1e-6)
+
+
+def test_numbers_whose_squares_overflow_are_numbers() -> None:
+    joints = np.random.default_rng(0).normal(0, 1e30, (20, 25, 3)).astype(np.float32)
+    stamps, times = np.arange(20) / 10, frame_times(1.9, 1.0, 64)
+    found = resample(stamps, joints, times)
+    np.testing.assert_allclose(found, interpolated(stamps, joints, times), rtol=1e-4, atol=1e25)

@@ -5,7 +5,7 @@
 #   jazzy    3.12 (Ubuntu 24.04)        yes         7
 #   kilted   3.12 (Ubuntu 24.04)        yes         9
 #
-# The Python code holds no case by distribution: it uses what rclpy has had since Humble.
+# What differs in rclpy itself is in usdrl_ros/nodes/distribution.py.
 
 # Humble knows an older variable for "talk to this machine only".
 LOCAL_ONLY := $(if $(filter humble,$(ROS_DISTRO)),ROS_LOCALHOST_ONLY=1,ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST)

@@ -6,8 +6,9 @@ played. `observe` is called as messages come; it schedules steps on that clock, 
 
 from __future__ import annotations
 
+import math
 import threading
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -21,7 +22,7 @@ from usdrl_ros.settings import Settings
 from usdrl_ros.skeleton.layouts import SPINE_BASE, LayoutError, load_layout
 from usdrl_ros.skeleton.normalize import NORMALIZATION, model_input
 from usdrl_ros.skeleton.person import Person
-from usdrl_ros.skeleton.window import SkeletonWindow, frame_times, resample
+from usdrl_ros.skeleton.window import SkeletonWindow, frame_times, resample_together
 
 MAX_PENDING_STEPS = 10
 """Steps that may wait for the worker; beyond, the oldest is left out: a second late at most at 10 Hz."""
@@ -71,12 +72,15 @@ class _Track:
         self.timeline = Timeline(round(window_s * 1e9 / frames), frames, len(actions) + 1)
         self.decoder = EventDecoder(actions, _decoding(settings))
         self.event_ids: dict[int, str] = {}
+        # Of the last inference: what the model was given, and the probabilities that it gave.
+        self.input = self.detection = self.recognition = np.empty(0)
+        self.finite = True
 
     def distance(self, stamp_ns: int) -> float:
         """How far away the person is at a stamp, metres from the origin of the skeletons' frame."""
         joints = self.window.newest(stamp_ns)
-        pelvis = joints[SPINE_BASE]
-        return float(np.linalg.norm(pelvis if np.isfinite(pelvis).all() else np.nanmean(joints, 0)))
+        distance = math.hypot(*joints[SPINE_BASE].tolist())
+        return distance if math.isfinite(distance) else math.hypot(*np.nanmean(joints, 0).tolist())
 
 
 class Recognizer:
@@ -104,6 +108,7 @@ class Recognizer:
         self._pending: deque[int] = deque()
         self._newest_ns: int | None = None
         self._events_started = 0
+        self._frame_times = frame_times(0.0, self.info.window_s, self.info.frames)
 
     @property
     def due(self) -> int:
@@ -119,8 +124,9 @@ class Recognizer:
         problems: list[Problem] = []
         with self._lock:
             if self._advance_clock(stamp_ns, problems):
-                for person in people:
-                    self._take(stamp_ns, person, frame_id, problems)
+                for person, joints in zip(people, self._canonical(people, problems), strict=True):
+                    if joints is not None:
+                        self._take(stamp_ns, person.person_id, joints, frame_id, problems)
             self.counters["messages"] += 1
             self.counters.update(problem.cause for problem in problems)
         return problems
@@ -209,27 +215,65 @@ class Recognizer:
         self._newest_ns = stamp_ns if newest_ns is None else max(newest_ns, stamp_ns)
         return True
 
-    def _take(self, stamp_ns: int, person: Person, frame_id: str, problems: list[Problem]) -> None:
-        name = f"person '{person.person_id}'"
-        try:
-            joints, confidence = load_layout(person.layout).to_ntu25(person.joints, person.confidence)
-        except ValueError as error:
-            cause = "unknown_layout" if isinstance(error, LayoutError) else "wrong_size"
-            problems.append(Problem(cause, f"{name} ignored at this stamp: {error}"))
-            return
+    def _canonical(self, people: Sequence[Person], problems: list[Problem]) -> list[np.ndarray | None]:
+        """NTU-25 joints (25, 3) of each person, NaN where unseen; None for those who cannot be used."""
+        alike = defaultdict(list)
+        for i, person in enumerate(people):
+            confidence = person.confidence
+            alike[person.layout, person.joints.shape, None if confidence is None else confidence.shape].append(i)
+        canonical: list[np.ndarray | None] = [None] * len(people)
+        told: list[list[Problem]] = [[] for _ in people]
+        for group in alike.values():
+            try:
+                self._convert(people, group, canonical, told)
+            except ValueError:  # the message is to be of one person
+                for i in group:
+                    try:
+                        self._convert(people, [i], canonical, told)
+                    except ValueError as error:
+                        cause = "unknown_layout" if isinstance(error, LayoutError) else "wrong_size"
+                        name = f"person '{people[i].person_id}'"
+                        told[i].append(Problem(cause, f"{name} ignored at this stamp: {error}"))
+        problems += [problem for each in told for problem in each]
+        return canonical
+
+    def _convert(
+        self,
+        people: Sequence[Person],
+        group: Sequence[int],
+        canonical: list[np.ndarray | None],
+        told: list[list[Problem]],
+    ) -> None:
+        """Fill in the joints of people whose layout and sizes are the same; tell what cannot be used.
+
+        Raises:
+            ValueError: Their layout is not known, or their sizes are not its sizes.
+        """
+        joints, confidence = people[group[0]].joints, people[group[0]].confidence
+        if len(group) > 1:
+            joints = np.stack([people[i].joints for i in group])
+            given = [each for i in group if (each := people[i].confidence) is not None]
+            confidence = np.stack(given) if given else None
+        joints, confidence = load_layout(people[group[0]].layout).to_ntu25(joints, confidence)
+        joints, confidence = joints.reshape(len(group), *joints.shape[-2:]), confidence.reshape(len(group), -1)
         joints[confidence < self.settings.min_joint_confidence] = np.nan
-        far = np.abs(joints).max(-1) > FARTHEST_M
-        if far.any():
-            found = f"{far.sum()} joints farther than {FARTHEST_M:g} m count as unseen"
-            problems.append(Problem("far_away", f"{name}: {found}; positions must be in metres"))
-            joints[far] = np.nan
-        seen = np.isfinite(joints).all(-1)
-        if not seen.any():
-            problems.append(
-                Problem("nothing_seen", f"{name} ignored at this stamp: no joint is seen (all NaN or unsure)")
-            )
-            return
-        track = self._tracks.get(person.person_id)
+        far = (np.abs(joints) > FARTHEST_M).any(-1)
+        joints[far] = np.nan
+        seen = np.isfinite(joints).all(-1).any(-1).tolist()
+        for k, (i, count) in enumerate(zip(group, far.sum(-1).tolist(), strict=True)):
+            name = f"person '{people[i].person_id}'"
+            if count:
+                found = f"{count} joints farther than {FARTHEST_M:g} m count as unseen"
+                told[i].append(Problem("far_away", f"{name}: {found}; positions must be in metres"))
+            if seen[k]:
+                canonical[i] = joints[k]
+            else:
+                ignored = "ignored at this stamp: no joint is seen (all NaN or unsure)"
+                told[i].append(Problem("nothing_seen", f"{name} {ignored}"))
+
+    def _take(self, stamp_ns: int, person_id: str, joints: np.ndarray, frame_id: str, problems: list[Problem]) -> None:
+        name = f"person '{person_id}'"
+        track = self._tracks.get(person_id)
         if track is not None and stamp_ns <= track.window.last_ns:
             late = (track.window.last_ns - stamp_ns) / 1e9
             cause, fault = (
@@ -241,9 +285,9 @@ class Recognizer:
             self._gone.append((track, track.window.last_ns))
             track = None
         if track is None:
-            track = _Track(person.person_id, self.info.actions, self.info.window_s, self.info.frames, self.settings)
+            track = _Track(person_id, self.info.actions, self.info.window_s, self.info.frames, self.settings)
             track.since_ns = stamp_ns
-            self._tracks[person.person_id] = track
+            self._tracks[person_id] = track
         track.window.append(stamp_ns, joints)
         track.frame_id = frame_id
 
@@ -265,25 +309,40 @@ class Recognizer:
         return kept, len(there) - len(kept)
 
     def _infer(self, step: Step, tracks: list[_Track], samples: list[tuple[np.ndarray, np.ndarray]]) -> None:
-        """One batch for all people; merge, decode, and add to the step."""
-        times = frame_times(0.0, self.info.window_s, self.info.frames)
-        windows = np.stack([resample((stamps - step.stamp_ns) / 1e9, joints, times) for stamps, joints in samples])
-        predictions = self._engine.infer(model_input(windows, self.info.people))
-        detection, recognition = softmax(predictions.detection), softmax(predictions.recognition)
-        for i, track in enumerate(tracks):
-            stamps, joints = samples[i]
+        """Judge all people; merge, decode, and add to the step."""
+        seconds = [((stamps - step.stamp_ns) / 1e9, joints) for stamps, joints in samples]
+        windows = resample_together(seconds, self._frame_times)
+        self._judge(tracks, model_input(windows, self.info.people))
+        for track, (stamps, joints) in zip(tracks, samples, strict=True):
             seen_ns = int(stamps[-1])
-            pelvis = joints[:, SPINE_BASE]
-            if len(seen := pelvis[np.isfinite(pelvis).all(-1)]):
-                track.position = tuple(seen[-1].tolist())
-            if not (np.isfinite(detection[i]).all() and np.isfinite(recognition[i]).all()):
+            pelvis = joints[-1:, SPINE_BASE]
+            if not np.isfinite(pelvis).all():
+                pelvis = joints[np.isfinite(joints[:, SPINE_BASE]).all(-1), SPINE_BASE]
+            if len(pelvis):
+                track.position = tuple(pelvis[-1].tolist())
+            if not track.finite:
                 name = f"person '{track.person_id}'"
                 step.problems.append(Problem("not_finite", f"{name} left out of this step: the model's output is NaN"))
                 continue
-            track.timeline.add(step.stamp_ns, detection[i], track.since_ns)
-            step.scores.append(Scores(seen_ns, track.frame_id, track.person_id, detection[i, -1], recognition[i]))
+            track.timeline.add(step.stamp_ns, track.detection, track.since_ns)
+            newest = track.detection[-1]
+            step.scores.append(Scores(seen_ns, track.frame_id, track.person_id, newest, track.recognition))
             states = track.decoder.update(track.timeline, seen_ns)
             step.events.extend(self._event(track, state, seen_ns) for state in states)
+
+    def _judge(self, tracks: list[_Track], skeletons: np.ndarray) -> None:
+        """Run the model, in one batch, on the windows that are not the same as the last one of their person."""
+        new = [i for i, track in enumerate(tracks) if not np.array_equal(skeletons[i], track.input)]
+        if not new:
+            return
+        chosen = skeletons if len(new) == len(tracks) else skeletons[new]
+        predictions = self._engine.infer(chosen)
+        detection, recognition = softmax(predictions.detection), softmax(predictions.recognition)
+        finite = np.isfinite(detection).all((1, 2)) & np.isfinite(recognition).all(1)
+        for k, i in enumerate(new):
+            track = tracks[i]
+            track.input, track.finite = chosen[k], bool(finite[k])
+            track.detection, track.recognition = detection[k], recognition[k]
 
     def _end(self, track: _Track, last_ns: int) -> list[Event]:
         return [self._event(track, state, last_ns) for state in track.decoder.finish(track.timeline, last_ns)]
@@ -319,5 +378,7 @@ def _decoding(settings: Settings) -> DecoderSettings:
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Probabilities over the last axis."""
-    shifted = np.exp(logits - logits.max(-1, keepdims=True))
-    return shifted / shifted.sum(-1, keepdims=True)
+    shifted = logits - logits.max(-1, keepdims=True)
+    np.exp(shifted, out=shifted)
+    shifted /= shifted.sum(-1, keepdims=True)
+    return shifted

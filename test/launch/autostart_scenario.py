@@ -19,8 +19,8 @@ class TestRunning(unittest.TestCase):
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         with Listener() as listener:
             listener.node.create_subscription(ActionVocabulary, "/robot/usdrl/vocabulary", heard.append, latched)
-            self.assertTrue(listener.wait_until(lambda: heard))
-        self.assertEqual(heard[0].model, "hands")
+            assert listener.wait_until(lambda: heard)
+        assert heard[0].model == "hands"
 
 
 @launch_testing.post_shutdown_test()

@@ -23,11 +23,11 @@ class TestRunning(unittest.TestCase):
                 request = ChangeState.Request(transition=Transition(id=transition))
                 return listener.call(ChangeState, "/perception/change_state", request).success
 
-            self.assertEqual(state(), State.PRIMARY_STATE_UNCONFIGURED)
-            self.assertTrue(change(Transition.TRANSITION_CONFIGURE))
-            self.assertEqual(state(), State.PRIMARY_STATE_INACTIVE)
-            self.assertTrue(change(Transition.TRANSITION_ACTIVATE))
-            self.assertEqual(state(), State.PRIMARY_STATE_ACTIVE)
+            assert state() == State.PRIMARY_STATE_UNCONFIGURED
+            assert change(Transition.TRANSITION_CONFIGURE)
+            assert state() == State.PRIMARY_STATE_INACTIVE
+            assert change(Transition.TRANSITION_ACTIVATE)
+            assert state() == State.PRIMARY_STATE_ACTIVE
 
 
 @launch_testing.post_shutdown_test()

@@ -16,15 +16,13 @@ class TestRunning(unittest.TestCase):
         heard = []
         with Listener() as listener:
             listener.node.create_subscription(ActionEvent, "/usdrl/actions", heard.append, 100)
-            self.assertTrue(
-                listener.wait_until(lambda: {e.person_id for e in heard if e.phase == e.STARTED} == {"ann", "bob"})
-            )
-        self.assertEqual({event.action for event in heard}, {"raise_right_hand"})
+            assert listener.wait_until(lambda: {e.person_id for e in heard if e.phase == e.STARTED} == {"ann", "bob"})
+        assert {event.action for event in heard} == {"raise_right_hand"}
         proc_output.assertWaitFor("played", timeout=40, stream="stderr")
 
 
 @launch_testing.post_shutdown_test()
 class TestEnded(unittest.TestCase):
     def test_both_nodes_ended_cleanly(self, proc_info):
-        self.assertEqual(len(proc_info.process_names()), 2)
+        assert {name.split("-")[0] for name in proc_info.process_names()} >= {"perception", "replay"}
         launch_testing.asserts.assertExitCodes(proc_info)

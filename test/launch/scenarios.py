@@ -12,6 +12,7 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import PathJoinSubstitution
 from launch_ros.substitutions import FindPackageShare
 from launch_testing.actions import ReadyToTest
+from launch_testing.util import KeepAliveProc
 
 MODEL, BAG = os.environ["USDRL_TEST_MODEL"], os.environ["USDRL_TEST_BAG"]
 """Made by test_launch_files.py: a model whose actions are raised hands, and a bag of such."""
@@ -21,7 +22,14 @@ def launched(name: str, **arguments: str) -> LaunchDescription:
     """One of our launch files, with arguments."""
     path = PathJoinSubstitution([FindPackageShare("usdrl_ros"), "launch", name])
     included = IncludeLaunchDescription(PythonLaunchDescriptionSource(path), launch_arguments=arguments.items())
-    return LaunchDescription([included, ReadyToTest()])
+    # Without something that goes on, a launch whose nodes have ended is over before its test is.
+    return LaunchDescription([KeepAliveProc(), included, ReadyToTest()])
+
+
+def node_of(proc_info) -> str:
+    """The process of the one node that is launched."""
+    (name,) = [name for name in proc_info.process_names() if name.startswith("perception")]
+    return name
 
 
 class Listener:

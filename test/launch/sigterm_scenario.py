@@ -5,17 +5,17 @@ import signal
 import unittest
 
 import launch_testing
-from scenarios import MODEL, launched
+from scenarios import MODEL, launched, node_of
 
 
 def generate_test_description():
-    return launched("perception.launch.py", model=MODEL, required="true")
+    return launched("perception.launch.py", model=MODEL)
 
 
 class TestRunning(unittest.TestCase):
     def test_it_is_told_to_end(self, proc_output, proc_info):
         proc_output.assertWaitFor("watching /skeletons", timeout=40, stream="stderr")
-        (name,) = proc_info.process_names()
+        name = node_of(proc_info)
         os.kill(proc_info[name].pid, signal.SIGTERM)
         proc_info.assertWaitForShutdown(process=name, timeout=20)
 
@@ -25,4 +25,4 @@ class TestEnded(unittest.TestCase):
     def test_it_ended_cleanly(self, proc_info, proc_output):
         launch_testing.asserts.assertExitCodes(proc_info)
         for output in proc_output:
-            self.assertNotIn(b"Traceback", output.text)
+            assert b"Traceback" not in output.text

@@ -1,4 +1,4 @@
-"""The launch files, run for real by launch_testing: each scenario of this directory in a process and a domain of its own.
+"""The launch files, run for real by launch_testing: each scenario in a process and a domain of its own.
 
 One alone: `python -m pytest test/launch -k sigterm`.
 """

@@ -93,7 +93,8 @@ def test_the_trained_network_is_left_as_it_is() -> None:
     model = trained(OPTIONS).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     folded = fold(model)
-    assert model.training and not folded.training
+    assert model.training
+    assert not folded.training
     assert all(value.dtype == torch.float32 for value in model.state_dict().values())
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(parameter.requires_grad for parameter in model.parameters())

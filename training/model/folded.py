@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import copy
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from training.model.dste import DenseLayer
-from training.model.encoder import Attention, Embedding, spatial_tokens, temporal_tokens
+from training.model.encoder import Attention, spatial_tokens, temporal_tokens
 from training.model.modalities import modality
 from training.model.usdrl import USDRL
 
@@ -45,7 +46,8 @@ class FoldedUSDRL(nn.Module):
 
     def __init__(self, model: USDRL, people: int) -> None:
         super().__init__()
-        options, encoder = model.options, model.encoder
+        options = model.options
+        encoder: Any = model.encoder
         self.options = options
         self.frames, self.tokens, self.people = options.frames, options.people * options.joints, people
         names = options.modalities
@@ -120,7 +122,7 @@ class FoldedEmbedding(nn.Module):
 
     def __init__(
         self,
-        embeddings: dict[str, Embedding],
+        embeddings: dict[str, Any],
         inside: dict[str, Tensor],
         over: dict[str, Tensor | None],
         places: Tensor,
@@ -159,6 +161,8 @@ class FoldedEmbedding(nn.Module):
 class FoldedAttention(nn.Module):
     """Self-attention on tokens in rows, without what is added to it afterwards."""
 
+    later: Tensor
+
     def __init__(self, attention: Attention, tokens: int) -> None:
         super().__init__()
         self.tokens, self.heads, self.causal = tokens, attention.heads, attention.causal
@@ -189,7 +193,9 @@ class FoldedDenseLayer(nn.Module):
     def __init__(self, layer: DenseLayer, after: Tensor | None) -> None:
         """Take a layer in double precision and the position (L, H) that is added after it."""
         super().__init__()
-        ca, dsa, share = layer.ca, layer.dsa, 0.5 * (1.0 - layer.alpha)
+        ca: Any = layer.ca
+        dsa: Any = layer.dsa
+        share = 0.5 * (1.0 - layer.alpha)
         mix1, mix2 = (mix.weight.tril() if dsa.causal else mix.weight for mix in (dsa.mix1, dsa.mix2))
         self.tokens, self.share = len(mix1), share
         # x + relu(x W + b) is the larger of x and x (W + I) + b.
@@ -230,7 +236,7 @@ class FoldedDenseLayer(nn.Module):
 class FoldedPlainLayer(nn.Module):
     """One STTR layer on tokens in rows."""
 
-    def __init__(self, layer: nn.Module, tokens: int) -> None:
+    def __init__(self, layer: Any, tokens: int) -> None:
         super().__init__()
         self.tokens = tokens
         self.attention = FoldedAttention(layer.attention, tokens)
@@ -248,7 +254,7 @@ def gelu(x: Tensor) -> Tensor:
     return x * ((x / math.sqrt(2.0)).erf() + 1.0) * 0.5
 
 
-def _folded_layers(layers: nn.ModuleList, position: Tensor) -> list[nn.Module]:
+def _folded_layers(layers: Any, position: Tensor) -> list[nn.Module]:
     if not isinstance(layers[0], DenseLayer):
         return [FoldedPlainLayer(layer, len(position)) for layer in layers]
     return [FoldedDenseLayer(layer, position if layer is not layers[-1] else None) for layer in layers]

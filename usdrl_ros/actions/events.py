@@ -111,28 +111,30 @@ class EventDecoder:
 
     def update(self, timeline: Timeline, now_ns: int) -> list[ActionState]:
         """Read the timeline after a step; `now_ns` is the stamp of the newest skeleton."""
-        cells = timeline.posterior(timeline.first, timeline.stop)[:, 1:]
-        told = [self._follow(action, cells[:, action], timeline, now_ns) for action in tuple(self._running)]
-        confirm = min(max(round(self._settings.confirm_s * 1e9 / timeline.cell_ns), 1), len(cells))
-        newest = cells[-confirm:].mean(0)
-        for action in np.flatnonzero(newest >= self._settings.start_threshold).tolist():
-            own = cells[max(self._free_from[action] - timeline.first, len(cells) - confirm) :, action]
+        told = [self._follow(action, timeline, now_ns) for action in tuple(self._running)]
+        kept = timeline.stop - timeline.first
+        confirm = min(max(round(self._settings.confirm_s * 1e9 / timeline.cell_ns), 1), kept)
+        first = timeline.stop - confirm
+        cells = timeline.posterior(first, timeline.stop)[:, 1:]
+        newest = np.add.reduce(cells) / confirm  # the mean; np.mean takes several times as long for so few
+        for action in (newest >= self._settings.start_threshold).nonzero()[0].tolist():
+            own = cells[max(self._free_from[action] - first, 0) :, action]
             if action not in self._running and own.sum() / confirm >= self._settings.start_threshold:
-                told.append(self._start(action, cells[:, action], timeline, now_ns))
+                told.append(self._start(action, timeline, now_ns))
         return [state for state in told if state is not None]
 
     def finish(self, timeline: Timeline, now_ns: int) -> list[ActionState]:
         """End all that is running: the person has gone, or the input has ended."""
-        cells = timeline.posterior(timeline.first, timeline.stop)[:, 1:]
         ended = []
         for action, running in self._running.items():
-            self._measure(action, running, cells[:, action], timeline)
-            ended.append(self._tell(Phase.ENDED, action, running, cells[:, action], timeline, now_ns))
+            probability = _history(timeline, action)
+            self._measure(action, running, probability, timeline)
+            ended.append(self._tell(Phase.ENDED, action, running, probability, timeline, now_ns))
         self._running.clear()
         return ended
 
-    def _start(self, action: int, probability: np.ndarray, timeline: Timeline, now_ns: int) -> ActionState | None:
-        anchor = timeline.stop - 1
+    def _start(self, action: int, timeline: Timeline, now_ns: int) -> ActionState | None:
+        probability, anchor = _history(timeline, action), timeline.stop - 1
         running = _Running(self._next_number, anchor, anchor, anchor + 1, now_ns)
         if not self._measure(action, running, probability, timeline):
             return None  # over already
@@ -140,8 +142,8 @@ class EventDecoder:
         self._running[action] = running
         return self._tell(Phase.STARTED, action, running, probability, timeline, now_ns)
 
-    def _follow(self, action: int, probability: np.ndarray, timeline: Timeline, now_ns: int) -> ActionState | None:
-        running = self._running[action]
+    def _follow(self, action: int, timeline: Timeline, now_ns: int) -> ActionState | None:
+        running, probability = self._running[action], _history(timeline, action)
         self._measure(action, running, probability, timeline)
         if timeline.stop - running.stop >= self._patience(timeline):
             del self._running[action]
@@ -155,16 +157,17 @@ class EventDecoder:
     def _measure(self, action: int, running: _Running, probability: np.ndarray, timeline: Timeline) -> bool:
         """Set start and stop to the stretch around the anchor where the probability stays up; false: there is none."""
         begin = max(timeline.first, self._free_from[action])
-        up = begin + np.flatnonzero(probability[begin - timeline.first :] >= self._settings.end_threshold)
+        up = begin + (probability[begin - timeline.first :] >= self._settings.end_threshold).nonzero()[0]
         patience = self._patience(timeline)
-        stretches = np.split(up, np.flatnonzero(np.diff(up) - 1 >= patience) + 1)
+        breaks = (up[1:] - up[:-1] - 1 >= patience).nonzero()[0].tolist()
+        stretches = zip([0, *(i + 1 for i in breaks)], [*breaks, len(up) - 1], strict=True) if len(up) else ()
         # What history has forgotten, stays.
         known_start = running.start if running.start < begin else running.anchor
         known_stop = max(running.anchor + 1, min(running.stop, begin))
-        for stretch in stretches:
-            if len(stretch) and stretch[0] - patience < known_stop < stretch[-1] + 1 + patience:
-                running.start = min(int(stretch[0]), known_start)
-                running.stop = int(stretch[-1]) + 1
+        for i, j in stretches:
+            start, last = int(up[i]), int(up[j])
+            if start - patience < known_stop < last + 1 + patience:
+                running.start, running.stop = min(start, known_start), last + 1
                 return True
         running.start, running.stop = known_start, known_stop
         return False
@@ -181,3 +184,8 @@ class EventDecoder:
         end_ns = min(running.stop * timeline.cell_ns, now_ns)
         start_ns = min(running.start * timeline.cell_ns, end_ns)
         return ActionState(phase, running.number, self._actions[action], confidence, start_ns, end_ns)
+
+
+def _history(timeline: Timeline, action: int) -> np.ndarray:
+    """The probability of one action in all cells that are kept."""
+    return timeline.posterior(timeline.first, timeline.stop, action + 1)

@@ -57,7 +57,14 @@ class Timeline:
         """First cell after the newest."""
         return self._stop
 
-    def posterior(self, begin: int, stop: int) -> np.ndarray:
-        """Class probabilities (stop - begin, classes) of the cells from `begin` to before `stop`; 0 where none is."""
+    def posterior(self, begin: int, stop: int, classes: int | slice = slice(None)) -> np.ndarray:
+        """Class probabilities of the cells from `begin` to before `stop`; 0 where none is.
+
+        Args:
+            begin, stop: Cells.
+            classes: All of them, (stop - begin, classes), or one, (stop - begin,).
+        """
         rows = slice(begin - self._first, stop - self._first)
-        return self._sum[rows] / np.maximum(self._weight[rows, None], 1e-12)
+        weight = np.maximum(self._weight[rows], 1e-12)
+        sums = self._sum[rows, classes]
+        return sums / (weight if sums.ndim == 1 else weight[:, None])

@@ -17,9 +17,10 @@ from usdrl_ros.evaluation.assessment import Assessment, assess
 from usdrl_ros.evaluation.batch import Plan, run_bags
 from usdrl_ros.evaluation.comparing import compare_models
 from usdrl_ros.evaluation.document import DocumentError, json_document, read_document
+from usdrl_ros.evaluation.gallery import Subject
 from usdrl_ros.evaluation.labels import LabelError
 from usdrl_ros.evaluation.options import OptionError, check, jobs_of, make_parser, make_plan, read_requirements
-from usdrl_ros.evaluation.report import Subject, write_report
+from usdrl_ros.evaluation.report import write_report
 from usdrl_ros.evaluation.requirements import Requirement
 from usdrl_ros.evaluation.run import BagRun
 from usdrl_ros.evaluation.tables import comparison_table, summary_lines, summary_table
@@ -163,16 +164,16 @@ def _exit_code(
             for run in runs
             if run.truth_intervals is None
         ]
-    for fault in faults:
-        _say(fault)
-    unmet = [fault for each in requirements if (fault := each.fault(assessment.figures if assessment else {}))]
-    for fault in unmet:
-        _say(fault)
+    figures = assessment.figures if assessment else {}
+    unmet = [line for each in requirements if (line := each.fault(figures)) is not None]
+    for line in (*faults, *unmet):
+        _say(line)
     return NOT_KEPT if unmet else FAULTY if failed or faults else 0
 
 
 def _compare(options: argparse.Namespace) -> int:
-    two = compare_models(*(read_document(path) for path in options.compare))
+    first, second = (read_document(path) for path in options.compare)
+    two = compare_models(first, second)
     console = Console()
     console.print(comparison_table(two))
     if two.left_out:

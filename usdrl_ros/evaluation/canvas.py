@@ -11,13 +11,14 @@ import re
 from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 INK, FADED, GRID, BAND = "#222222", "#5c6570", "#d9dce1", "#f4f5f7"
+UNKNOWN = "#b9bfc7"
 GOOD, BAD, ACCENT = "#2a8c5c", "#d1342f", "#2f6db5"
 PALETTE = (
     "#4e79a7",
@@ -38,7 +39,7 @@ PALETTE = (
     "#2f7f5f",
 )
 _FONT = "ui-sans-serif,system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif"
-_SVG_SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "usdrl_ros"}
+_SVG_SETTINGS: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "usdrl_ros"}
 
 
 def colours_of(actions: Iterable[str]) -> dict[str, str]:
@@ -63,8 +64,8 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def tidy(axes: Axes, *, grid: str = "") -> None:
-    """Take away what is no information; `grid` is "x", "y", "both" or ""."""
+def tidy(axes: Axes, *, grid: Literal["x", "y", "both"] | None = None) -> None:
+    """Take away what is no information; `grid` says which lines are drawn."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.patches import FancyBboxPatch
 
-_COLUMNS = 6
+_MOST_COLUMNS = 6
 
 
 def precision_recall_chart(
@@ -26,18 +26,19 @@ def precision_recall_chart(
 ) -> Figure:
     """Precision over recall of each action that is true somewhere, at tIoU 0.3 (thin) and 0.5 (thick)."""
     actions = sorted({truth.action for truth in truths}) or [""]
-    rows = -(-len(actions) // _COLUMNS)
+    rows = -(-len(actions) // _MOST_COLUMNS)
+    columns = max(-(-len(actions) // rows), 4)
     figure = new_figure(13.0, 2.05 * rows + 0.1)
-    grid = figure.subplots(rows, _COLUMNS, squeeze=False, sharex=True, sharey=True)
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for index, axes in enumerate(grid.flat):
         if index >= len(actions):
             axes.axis("off")
             continue
         action = actions[index]
-        own = [[interval for interval in kind if interval.action == action] for kind in (events, truths)]
+        told, true = ([interval for interval in kind if interval.action == action] for kind in (events, truths))
         tidy(axes, grid="both")
         for theta, width in ((0.3, 1.0), (0.5, 2.2)):
-            curve = precision_recall(*own, theta)
+            curve = precision_recall(told, true, theta)
             if len(curve):
                 axes.step(
                     np.r_[0.0, curve[:, 0]],
@@ -51,9 +52,9 @@ def precision_recall_chart(
         value = values[action].value if action in values else None
         axes.set_title(action, loc="left", fontsize=9.5, color=INK)
         axes.set_title("" if value is None else f"{value:.2f}", loc="right", fontsize=9.5, color=FADED)
-        if index % _COLUMNS == 0:
+        if index % columns == 0:
             axes.set_ylabel("precision", fontsize=8.5, color=FADED)
-        if index + _COLUMNS >= len(actions):
+        if index + columns >= len(actions):
             axes.set_xlabel("recall", fontsize=8.5, color=FADED)
             axes.tick_params(labelbottom=True)
     return figure
@@ -112,7 +113,7 @@ def _cell(column: int, row: int, colour: str, shade: float) -> FancyBboxPatch:
     )
 
 
-def histogram(values: Sequence[float], label: str, *, marks: Mapping[str, float], unit: str = "s") -> Figure:
+def histogram(values: Sequence[float], label: str, *, marks: Mapping[str, float | None], unit: str = "s") -> Figure:
     """How values in seconds are spread, with marked ones such as the median; the outermost bins hold what is beyond."""
     figure = new_figure(5.9, 2.4)
     axes = figure.add_subplot()
@@ -126,20 +127,22 @@ def histogram(values: Sequence[float], label: str, *, marks: Mapping[str, float]
         bins = min(30, 6 + len(shown) // 4)
         axes.hist(np.clip(shown, low, high), bins=bins, range=(low, high), color=ACCENT, alpha=0.85, rwidth=0.92)
     for place, (name, value) in enumerate(marks.items()):
+        if value is None:
+            continue
         axes.axvline(value * scale, color=INK, linewidth=1.2, linestyle="-" if place == 0 else (0, (3, 2)))
-        digits = 1 if unit == "ms" else 2
-        axes.text(
-            value * scale,
-            1.0 - 0.13 * place,
-            f" {name} {value * scale:.{digits}f} {unit}",
-            transform=axes.get_xaxis_transform(),
+        axes.annotate(
+            f"{name} {value * scale:.{1 if unit == 'ms' else 2}f} {unit}",
+            (value * scale, 1.0 - 0.13 * place),
+            xycoords=axes.get_xaxis_transform(),
+            xytext=(3, 0),
+            textcoords="offset points",
             fontsize=8.5,
             va="top",
             color=INK,
         )
     axes.set_xlabel(label, fontsize=8.5, color=FADED)
     axes.set_ylabel("how often", fontsize=8.5, color=FADED)
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="y", integer=True)
     return figure
 
 
@@ -161,7 +164,7 @@ def reliability_chart(bins: np.ndarray) -> Figure:
     below.bar(edges + 0.05, events, width=0.092, color=FADED, alpha=0.5)
     below.set_ylabel("events", fontsize=8.5, color=FADED)
     below.set_xlabel("confidence", fontsize=8.5, color=FADED)
-    below.yaxis.get_major_locator().set_params(integer=True, nbins=2)
+    below.locator_params(axis="y", integer=True, nbins=2)
     return figure
 
 

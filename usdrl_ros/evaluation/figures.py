@@ -95,10 +95,10 @@ class FigureSheet:
             matched = self._sum(weights, [counts.matched[index] for counts in self._counts])
             both = self._sum(weights, [counts.events + counts.truths for counts in self._counts])
             figures[f"F1@{theta}"] = _ratio(2 * matched, both)
-        for index, share in enumerate(OVERLAPS):
+        for index, overlap in enumerate(OVERLAPS):
             right = self._sum(weights, [counts.segments_right[index] for counts in self._counts])
             segments = self._sum(weights, [counts.segments for counts in self._counts])
-            figures[f"segmental_F1@{round(100 * share)}"] = _ratio(2 * right, segments)
+            figures[f"segmental_F1@{round(100 * overlap)}"] = _ratio(2 * right, segments)
 
         def share(part: str, whole: str) -> np.ndarray:
             return _ratio(*(self._sum(weights, [getattr(c, name) for c in self._counts]) for name in (part, whole)))
@@ -128,10 +128,15 @@ class FigureSheet:
         pooled = np.concatenate([np.empty(0), *values])
         recording = np.repeat(np.arange(len(values)), [len(each) for each in values])
         order = np.argsort(pooled, kind="stable")
-        pooled, drawn = pooled[order], weights[:, recording[order]].astype(int)
+        pooled = pooled[order]
+        upto = np.cumsum(weights[:, recording[order]], 1)  # how many values are drawn, up to each
         result = np.full(len(weights), np.nan)
-        for draw in np.flatnonzero(drawn.sum(1)):
-            result[draw] = np.quantile(np.repeat(pooled, drawn[draw]), quantile)
+        if not len(pooled):
+            return result
+        there = upto[:, -1] > 0
+        place = quantile * (upto[there, -1] - 1)  # among the drawn values, between two of them
+        low, high = ((upto[there] <= np.floor(at)[:, None]).sum(1) for at in (place, np.ceil(place)))
+        result[there] = pooled[low] + (place - np.floor(place)) * (pooled[high] - pooled[low])
         return result
 
     def _calibration_error(self, weights: np.ndarray) -> np.ndarray:

@@ -117,7 +117,7 @@ def make_plan(options: argparse.Namespace) -> Plan:
         OptionError, LabelError: A value cannot be used.
     """
     given = _parameters(options.params) if options.params is not None else {}
-    kinds = {field.name: type(field.default) for field in fields(Settings)}
+    kinds: dict[str, type] = {field.name: type(field.default) for field in fields(Settings)}
     settings = {name: value for name, value in given.items() if name in kinds}
     for name, text in _pairs(options.set, "--set"):
         if name not in kinds:
@@ -143,7 +143,7 @@ def make_plan(options: argparse.Namespace) -> Plan:
         association=value("association", "auto"),
         topic=options.topic,
         truth=options.truth,
-        names=dict(_pairs(options.rename, "--rename")),
+        names=_names(options.rename),
         labels=options.labels,
         frame_rate=options.frame_rate,
         classes=tuple(read_classes(options.classes)) if options.labels is not None else (),
@@ -177,6 +177,20 @@ def _pairs(texts: Sequence[str], option: str) -> list[tuple[str, str]]:
             raise OptionError(f"{option} '{text}': expected NAME=VALUE")
         pairs.append((name.strip(), value.strip()))
     return pairs
+
+
+def _names(texts: Sequence[str]) -> dict[str, str]:
+    """What the truth calls an action, and what the model, from pairs and from files of pairs."""
+    names = dict(_pairs([text for text in texts if "=" in text or not Path(text).is_file()], "--rename"))
+    for path in (text for text in texts if "=" not in text and Path(text).is_file()):
+        try:
+            content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+            raise OptionError(f"--rename {path}: is no YAML") from error
+        if not isinstance(content, dict) or not all(isinstance(name, str) for name in content.values()):
+            raise OptionError(f"--rename {path}: expected lines TRUE: KNOWN")
+        names |= {str(true): known for true, known in content.items()}
+    return names
 
 
 def _parameters(path: Path) -> dict[str, Any]:

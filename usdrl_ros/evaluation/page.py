@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
+from usdrl_ros.evaluation.canvas import UNKNOWN
+
 _TEMPLATE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -68,8 +70,10 @@ def named(action: str, colours: Mapping[str, str]) -> str:
 
 
 def key(actions: Iterable[str], colours: Mapping[str, str], wrong: str) -> str:
-    """The colours of actions, and what the red frame says."""
+    """The colours of actions, what grey says, and what the red frame says."""
     dots = "".join(f"<span>{named(action, colours)}</span>" for action in actions)
+    if UNKNOWN in colours.values():
+        dots += f"<span><span class='dot' style='background:{UNKNOWN}'></span>unknown to the model</span>"
     return f"<div class='key'>{dots}<span><span class='wrong'></span>{escape(wrong)}</span></div>"
 
 

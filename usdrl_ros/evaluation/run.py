@@ -207,7 +207,7 @@ def skeleton_topic(path: Path | str, topics: Mapping[str, Topic], source: Source
         BagError: There is none, or it has another type.
     """
     of_type = [name for name, topic in topics.items() if topic.type in source.message_types]
-    name = wanted or source.topic
+    name = wanted or f"/{source.topic.lstrip('/')}"
     if not wanted and name not in topics and len(of_type) == 1:
         name = of_type[0]
     if name not in topics:

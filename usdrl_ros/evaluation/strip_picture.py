@@ -96,6 +96,8 @@ def _draw_curve(axes: Axes, strip: Strip, colours: Mapping[str, str], start_thre
     axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
     axes.axhline(start_threshold, xmin=0, color=GRID, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
     for rank, (action, values) in enumerate(strip.scores.items()):
+        if not len(values):
+            continue
         colour = colours.get(action, FADED)
         axes.plot(strip.score_times, values, color=colour, linewidth=2.2 if rank == 0 else 1.2, zorder=3 - rank)
         peak = int(values.argmax())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,7 +70,7 @@ def timeline_pages(
     events: Sequence[Interval],
     duration_s: float,
     colours: Mapping[str, str],
-    wrong: Collection[Interval],
+    verdicts: Mapping[Interval, str],
 ) -> Iterator[tuple[Figure, dict[str, str]]]:
     """Draw one recording in lines of a minute, as music is written; lines in which nothing is are left out.
 
@@ -78,7 +78,7 @@ def timeline_pages(
         truths, events: Of the recording.
         duration_s: Its length, seconds.
         colours: Of each action.
-        wrong: The missed truths and the false events; they have a red frame.
+        verdicts: What is told of an interval that is not right; "missed" and "false" have a red frame.
 
     Yields:
         A page of `PAGE_LINES` lines at most, and what is told of each bar, by its gid.
@@ -89,15 +89,15 @@ def timeline_pages(
     number = 0
     while number * LINE_S < last:
         begin, end = number * LINE_S, (number + 1) * LINE_S
-        inside = [
+        true, told = (
             [interval for interval in kind if interval.start < end and interval.end > begin]
             for kind in (truths, events)
-        ]
-        if any(inside):
-            lines.append((begin, _rows(*inside, True)))
+        )
+        if true or told:
+            lines.append((begin, _rows(true, told, True)))
         number += 1
     for first in range(0, len(lines), PAGE_LINES):
-        yield _page(lines[first : first + PAGE_LINES], colours, wrong)
+        yield _page(lines[first : first + PAGE_LINES], colours, verdicts)
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def _rows(truths: Sequence[Interval], events: Sequence[Interval], with_truth: bo
 
 
 def _page(
-    lines: Sequence[tuple[float, list[_Row]]], colours: Mapping[str, str], wrong: Collection[Interval]
+    lines: Sequence[tuple[float, list[_Row]]], colours: Mapping[str, str], verdicts: Mapping[Interval, str]
 ) -> tuple[Figure, dict[str, str]]:
     heights = [_PAGE_ROW_INCHES * len(rows) + 0.45 for _, rows in lines]
     figure = new_figure(_PAGE_INCHES, sum(heights) + 0.1)
@@ -127,7 +127,7 @@ def _page(
     for axes, (begin, rows) in zip(all_axes, lines, strict=True):
         axes.set_xlim(begin, begin + LINE_S)
         inches_per_s = 0.9 * _PAGE_INCHES / LINE_S
-        _draw_rows(axes, rows, colours, inches_per_s, _PAGE_ROW_INCHES, wrong=set(wrong), titles=titles)
+        _draw_rows(axes, rows, colours, inches_per_s, _PAGE_ROW_INCHES, verdicts=verdicts, titles=titles)
         ticks = [begin + 5 * tick for tick in range(int(LINE_S / 5) + 1)]
         axes.set_xticks(ticks, [clock(tick) for tick in ticks])
         axes.tick_params(axis="both", labelsize=8)
@@ -141,7 +141,7 @@ def _draw_rows(
     inches_per_s: float,
     row_inches: float,
     *,
-    wrong: Collection[Interval] = (),
+    verdicts: Mapping[Interval, str] | None = None,
     titles: dict[str, str] | None = None,
 ) -> None:
     ticks: list[tuple[float, str]] = []
@@ -156,7 +156,7 @@ def _draw_rows(
                 axes.axhspan(top - 0.15, top + same + 0.15, color=BAND, zorder=0)
             bands += 1
         ticks.append((top + 0.5, f"{row.person_id}  {row.kind}" if row.person_id else row.kind))
-        _draw_row(axes, row, top, colours, inches_per_s, row_inches, wrong, titles)
+        _draw_row(axes, row, top, colours, inches_per_s, row_inches, verdicts or {}, titles)
         top += 1.0
     axes.set_ylim(top + 0.15, -0.15)
     axes.set_yticks([position for position, _ in ticks], [name for _, name in ticks])
@@ -175,7 +175,7 @@ def _draw_row(
     colours: Mapping[str, str],
     inches_per_s: float,
     row_inches: float,
-    wrong: Collection[Interval],
+    verdicts: Mapping[Interval, str],
     titles: dict[str, str] | None,
 ) -> None:
     faded = row.kind == "events"
@@ -184,7 +184,8 @@ def _draw_row(
         size = _BAR / lanes
         bottom = top + (1 - _BAR) / 2 + lane * size
         alpha = 0.25 + 0.75 * min(max(interval.score, 0.0), 1.0) if faded else 1.0
-        bad = interval in wrong
+        verdict = verdicts.get(interval, "right" if faded else "found")
+        bad = verdict in ("missed", "false")
         alpha = alpha if faded or not bad else 0.25
         length = interval.end - interval.start
         bar = axes.broken_barh(
@@ -199,7 +200,7 @@ def _draw_row(
         if titles is not None:
             gid = f"bar_{len(titles)}"
             bar.set_gid(gid)
-            titles[gid] = _title(interval, row.kind, bad)
+            titles[gid] = _title(interval, row.kind, verdict)
         if interval.announced is not None and left <= interval.announced <= right:
             axes.plot(interval.announced, bottom + 0.02, marker="v", markersize=4.5, color=INK, zorder=4)
         shown_from, shown_to = max(interval.start, left), min(interval.end, right)
@@ -218,8 +219,7 @@ def _draw_row(
         )
 
 
-def _title(interval: Interval, kind: str, bad: bool) -> str:
-    verdict = {"truth": "missed" if bad else "found", "events": "false" if bad else "right"}[kind]
+def _title(interval: Interval, kind: str, verdict: str) -> str:
     parts = [f"{interval.action}, {interval.start:.2f} to {interval.end:.2f} s", verdict]
     if kind == "events":
         parts.append(f"confidence {interval.score:.2f}")

@@ -3,8 +3,9 @@
     ros2 run usdrl_ros build_engine MODEL.onnx
     python -m usdrl_ros.inference.build MODEL.onnx --precision fp16 --max-people 16
 
-The node does the same at its first start. An engine serves one model, TensorRT version, kind of GPU, precision and
-max_people; it lies in the user's cache directory. A new one is compared with ONNX Runtime on random skeletons.
+The node does the same at its first start. An engine serves one model, TensorRT version, kind of GPU and precision, and
+up to as many people as it was built for; it lies in the user's cache directory. A new one is compared with ONNX Runtime
+on random skeletons.
 """
 
 from __future__ import annotations
@@ -21,7 +22,14 @@ import numpy as np
 
 from usdrl_ros.inference.cuda import Device, open_device
 from usdrl_ros.inference.engine import Engine, EngineError, Log, Options, default_model
-from usdrl_ros.inference.engine_cache import CacheError, EngineKey, cache_directory, read_plan, write_plan
+from usdrl_ros.inference.engine_cache import (
+    CacheError,
+    EngineKey,
+    cache_directory,
+    ensure_writable,
+    read_plan,
+    write_plan,
+)
 from usdrl_ros.inference.model_file import OUTPUTS, ModelError, ModelFile, read_model_file
 from usdrl_ros.inference.tensorrt import PlanError, TensorRtEngine
 from usdrl_ros.inference.tensorrt_builder import PRECISIONS, WORKSPACE_MIB, build_plan
@@ -87,7 +95,7 @@ def build(
     path = builder.path(cache)
     if not rebuild:
         try:
-            plan = read_plan(path, builder.key)
+            plan = read_plan(path, builder.key, max_batch)
             if device is not None:
                 builder.load(plan, path).close()
             return Built(path, len(plan), 0.0, None)
@@ -95,13 +103,14 @@ def build(
             pass
         except (CacheError, PlanError) as fault:
             log(f"{fault}; it is built anew")
-    plan, seconds = builder.build()
-    error = None
-    if device is not None:
-        with builder.load(plan, path) as engine:
-            error = builder.compare(engine)
     try:
-        write_plan(path, builder.key, plan)
+        ensure_writable(path.parent)
+        plan, seconds = builder.build()
+        error = None
+        if device is not None:
+            with builder.load(plan, path) as engine:
+                error = builder.compare(engine)
+        write_plan(path, builder.key, max_batch, plan)
     except CacheError as fault:
         raise EngineError(str(fault)) from fault
     return Built(path, len(plan), seconds, error)
@@ -119,7 +128,7 @@ def open_tensorrt(file: ModelFile, options: Options) -> TensorRtEngine:
     builder = _Builder(library, file, device, options.precision, options.max_batch, WORKSPACE_MIB, "", log)
     path = builder.path(options.cache)
     try:
-        return builder.load(read_plan(path, builder.key), path)
+        return builder.load(read_plan(path, builder.key, options.max_batch), path)
     except FileNotFoundError:
         pass
     except (CacheError, PlanError) as error:
@@ -132,7 +141,7 @@ def open_tensorrt(file: ModelFile, options: Options) -> TensorRtEngine:
         engine.close()
         raise
     try:
-        write_plan(path, builder.key, plan)
+        write_plan(path, builder.key, builder.max_batch, plan)
     except CacheError as error:
         log(f"the engine is built again at the next start: {error}")
     return engine
@@ -164,7 +173,7 @@ class _Builder:
         capability = self.compute_capability or (self.device.compute_capability if self.device else "")
         name = "" if self.library.rtx or self.device is None else f"{self.device.name} "
         gpu = f"{name}compute capability {capability}"
-        return EngineKey(self.file.sha256(), self.library.name, gpu, self.precision, self.max_batch)
+        return EngineKey(self.file.sha256(), self.library.name, gpu, self.precision)
 
     def path(self, cache: str | Path | None) -> Path:
         directory = Path(cache).expanduser() if cache else cache_directory()
@@ -264,7 +273,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--cache", type=Path, help="directory of the engine (default: usdrl_ros in the user's cache)")
     parser.add_argument("--rebuild", action="store_true", help="build it even if it is there")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(_without_ros(sys.argv[1:] if arguments is None else arguments))
     if options.max_people < 1 or options.workspace < 1:
         parser.error("--max-people and --workspace must be 1 or more")
     try:
@@ -284,6 +293,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     what = f"built in {built.seconds:.0f} s" if built.seconds else "was there already"
     print(f"{built.path}: {built.size / 1e6:.0f} MB, {what}")
     return 0
+
+
+def _without_ros(arguments: Sequence[str]) -> list[str]:
+    """Arguments without those that a launch file adds for nodes: from --ros-args to --, or to the end."""
+    kept, of_ros = [], False
+    for argument in arguments:
+        if argument == "--ros-args" or (of_ros and argument == "--"):
+            of_ros = argument == "--ros-args"
+        elif not of_ros:
+            kept.append(argument)
+    return kept
 
 
 if __name__ == "__main__":

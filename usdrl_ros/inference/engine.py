@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 ENGINES = ("auto", "tensorrt", "openvino", "onnxruntime")
-"""What `load_engine` takes for an engine; "auto" tries the others in this order (docs/engines.md has the figures)."""
+"""What `load_engine` takes for an engine; "auto" tries the others in this order, the fastest first."""
 
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 """What `load_engine` takes for a precision; "auto": fp16 on a GPU, bf16 on a CPU with units for it, else fp32."""

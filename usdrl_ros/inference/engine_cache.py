@@ -1,7 +1,7 @@
 """Built TensorRT engines on disk: found by what they were built from and for, and refused when they are not whole.
 
-A file is one line of JSON (what the engine was built from and for, its size, its hash) and then the engine as TensorRT
-serialised it. Files may be deleted at any time; an engine is built anew when its file is missing.
+A file is one line of JSON (what the engine was built from and for, its largest batch, its size, its hash) and then the
+engine as TensorRT serialised it. Files may be deleted at any time; an engine is built anew when its file is missing.
 """
 
 from __future__ import annotations
@@ -32,14 +32,12 @@ class EngineKey:
         library: TensorRT and its version.
         gpu: Name of the GPU; for TensorRT-RTX, whose engines serve all of a kind, the compute capability.
         precision: "fp16" or "fp32".
-        max_batch: Largest batch.
     """
 
     model: str
     library: str
     gpu: str
     precision: str
-    max_batch: int
 
     def as_dict(self) -> dict[str, Any]:
         """What the file's first line says of it."""
@@ -59,8 +57,8 @@ def cache_directory() -> Path:
     return (Path(root) if os.path.isabs(root) else Path("~/.cache").expanduser()) / "usdrl_ros"
 
 
-def read_plan(path: Path, key: EngineKey) -> bytes:
-    """The engine in a file.
+def read_plan(path: Path, key: EngineKey, max_batch: int) -> bytes:
+    """The engine in a file, if it takes batches as large as this.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -75,7 +73,7 @@ def read_plan(path: Path, key: EngineKey) -> bytes:
     line, _, plan = content.partition(b"\n")
     try:
         header = json.loads(line)
-        built, size, digest = header["key"], header["size"], header["sha256"]
+        built, largest, size, digest = header["key"], int(header["max_batch"]), header["size"], header["sha256"]
     except (ValueError, KeyError, TypeError) as error:
         raise CacheError(f"engine {path} was not written by this program, or is damaged") from error
     if built != key.as_dict():
@@ -85,6 +83,8 @@ def read_plan(path: Path, key: EngineKey) -> bytes:
             f"{name} {found.get(name)}, here {value}" for name, value in expected.items() if found.get(name) != value
         ]
         raise CacheError(f"engine {path} was built for another use: {'; '.join(other)}")
+    if largest < max_batch:
+        raise CacheError(f"engine {path} was built for batches of up to {largest}, here {max_batch}")
     if len(plan) != size:
         raise CacheError(f"engine {path} is cut off: it has {len(plan)} bytes of {size}")
     if hashlib.sha256(plan).hexdigest() != digest:
@@ -94,14 +94,31 @@ def read_plan(path: Path, key: EngineKey) -> bytes:
     return plan
 
 
-def write_plan(path: Path, key: EngineKey, plan: bytes) -> None:
-    """Put an engine in its file, whole or not at all; other processes may read or write it meanwhile.
+def write_plan(path: Path, key: EngineKey, max_batch: int, plan: bytes) -> None:
+    """Put an engine, built for batches of up to this, in its file, whole or not at all.
+
+    Other processes may read or write it meanwhile.
 
     Raises:
         CacheError: The disk is full, or may not be written.
     """
-    header = {"key": key.as_dict(), "size": len(plan), "sha256": hashlib.sha256(plan).hexdigest()}
+    digest = hashlib.sha256(plan).hexdigest()
+    header = {"key": key.as_dict(), "max_batch": max_batch, "size": len(plan), "sha256": digest}
     write_atomically(path, json.dumps(header).encode() + b"\n" + plan)
+
+
+def ensure_writable(directory: Path) -> None:
+    """Tell before a long build that its engine could not be kept.
+
+    Raises:
+        CacheError: Files cannot be made in the directory, nor can it be made.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise CacheError(f"directory {directory} cannot be written: {error}") from error
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -113,6 +113,8 @@ class _Float16:
         found = self._names[name]
         if element not in found:
             made = f"{name}/{'float16' if element == FLOAT16 else 'float32'}"
+            if element == FLOAT and name in self._outputs:
+                made = name
             if name in self._moved:
                 node = self._moved[name]
                 inputs = [self._in(part, element) if part in self._names else part for part in node.inputs]

@@ -82,8 +82,9 @@ class TensorRtEngine:
         engine = self._runtime.deserialize_cuda_engine(plan)
         if engine is None:
             reason = library.errors()
-            kind = EngineError if "memory" in reason.lower() else PlanError
-            raise kind(f"{library.name} cannot load the engine: {reason}")
+            # "OutOfMemory" of TensorRT, "out of memory" of CUDA: another engine would not fit, either.
+            fits = "outofmemory" not in reason.lower().replace(" ", "")
+            raise (PlanError if fits else EngineError)(f"{library.name} cannot load the engine: {reason}")
         shapes = _tensor_shapes(library, engine, self.info, self._max_batch)
         with ExitStack() as taken:
             buffers = {}
@@ -167,6 +168,7 @@ class TensorRtEngine:
             session.stream.synchronize()
         except self._device.driver.Error as error:
             session.log(f"{self.name} had failed when it was closed: {error}")
+        session.keep_kernels()  # those for often seen batches are compiled while it runs
         while self._executions:
             self._executions.popitem()[1].close()
         session.engine = session.kernel_cache = self._runtime = None

@@ -112,9 +112,12 @@ def _parse(library: Library, file: ModelFile, content: bytes) -> tuple[_Network,
 
 def _told(error: Any) -> str:
     """One of the parser's errors: which operator of the model, and what is wrong with it."""
-    operator = error.node_operator() if hasattr(error, "node_operator") else ""
-    name = error.node_name() if hasattr(error, "node_name") else f"node {error.node()}"
-    return f"operator {operator} '{name}': {' '.join(str(error.desc()).split())}"
+    reason = " ".join(str(error.desc()).split())
+    if not hasattr(error, "node_operator"):  # before version 10
+        return f"node {error.node()}: {reason}"
+    if not error.node_operator():
+        return reason
+    return f"operator {error.node_operator()} '{error.node_name()}': {reason}"
 
 
 def _profile(builder: Any, file: ModelFile, max_batch: int) -> Any:

@@ -84,6 +84,11 @@ class Session:
             context = self.engine.create_execution_context_without_device_memory()
         if context is None:
             raise EngineError(f"{self.library.name} cannot make an execution context: {self.library.errors()}")
+        # Before version 10, only the first context of an engine has its profile from the start.
+        if context.active_optimization_profile != 0:
+            if not context.set_optimization_profile_async(0, self.stream.handle):
+                raise EngineError(f"{self.library.name} refuses the optimisation profile: {self.library.errors()}")
+            self.stream.synchronize()
         if self.scratch is not None:
             memory, size = self.scratch
             if hasattr(context, "set_device_memory"):
@@ -101,7 +106,12 @@ class Session:
         config.cuda_graph_strategy = trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
         if self.kernels is not None:
             self.kernel_cache = config.create_runtime_cache()
-            if self.kernels.is_file() and not self.kernel_cache.deserialize(self.kernels.read_bytes()):
+            try:
+                kept = self.kernels.read_bytes() if self.kernels.is_file() else b""
+            except OSError as error:
+                self.log(f"the compiled kernels in {self.kernels} cannot be read and are made anew: {error}")
+                kept = b""
+            if kept and not self.kernel_cache.deserialize(kept):
                 self.log(f"the compiled kernels in {self.kernels} cannot be used and are made anew")
             config.set_runtime_cache(self.kernel_cache)
         return config

@@ -29,7 +29,8 @@ def first_message_class(names: Sequence[str], packages: Sequence[str], wanted_by
 
     Args:
         names: The present name of the message, then older ones.
-        packages: What to install for them, as apt names it; {distro} stands for the distribution.
+        packages: What to install for them: apt names, which begin with ros-{distro}-, or packages that no distribution
+            has.
         wanted_by: Who asks, for the error.
 
     Raises:
@@ -40,11 +41,15 @@ def first_message_class(names: Sequence[str], packages: Sequence[str], wanted_by
             return name, message_class(name)
         except (ImportError, AttributeError):
             continue
-    distro = os.environ.get("ROS_DISTRO", "DISTRO")
-    install = " ".join(package.format(distro=distro) for package in packages)
+    distro = os.environ.get("ROS_DISTRO", "$ROS_DISTRO")  # a shell knows it
+    steps = []
+    if released := [package.format(distro=distro) for package in packages if package.startswith("ros-")]:
+        steps.append(f"sudo apt install {' '.join(released)}")
+    if others := [package for package in packages if not package.startswith("ros-")]:
+        steps.append(f"add {' and '.join(others)} to your workspace")
     raise MissingMessagesError(
-        f"{wanted_by} needs the message {' or '.join(names)}, which is not installed: sudo apt install {install} "
-        "(or build it in your workspace), source ROS 2 anew and start again"
+        f"{wanted_by} needs the message {' or '.join(names)}, which is not installed: {', or '.join(steps)}; then "
+        "source ROS 2 and the workspace anew, and start again"
     )
 
 

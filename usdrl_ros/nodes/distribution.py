@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from rclpy.lifecycle import LifecycleNode
+from rclpy.subscription import Subscription
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
 except ImportError:  # Humble calls the module so
     from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
 
-__all__ = ["SubscriptionEventCallbacks", "UnsupportedEventTypeError", "answer_refused_transitions"]
+__all__ = [
+    "NUMBERED",
+    "SubscriptionEventCallbacks",
+    "UnsupportedEventTypeError",
+    "answer_refused_transitions",
+    "with_information",
+]
+
+NUMBERED = hasattr(Subscription, "CallbackType")
+"""Whether a callback may ask for a message's number; not in Humble."""
+
+
+def with_information(take: Callable[[Any, Any], None]) -> Callable[..., None]:
+    """A callback that gives `take` each message and what the middleware says of it; None in Humble."""
+    if NUMBERED:
+        return lambda message, information: take(message, information)
+    return lambda message: take(message, None)
 
 
 def answer_refused_transitions(node: LifecycleNode) -> None:

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
 
-from usdrl_ros.nodes.conversion import MissingMessagesError, first_message_class
+from usdrl_ros.nodes.conversion import MissingMessagesError, first_message_class, message_class
 from usdrl_ros.nodes.diagnostics import Monitor
-from usdrl_ros.nodes.distribution import SubscriptionEventCallbacks, UnsupportedEventTypeError
+from usdrl_ros.nodes.distribution import (
+    NUMBERED,
+    SubscriptionEventCallbacks,
+    UnsupportedEventTypeError,
+    with_information,
+)
 from usdrl_ros.nodes.parameters import ParameterError
 from usdrl_ros.problems import Problem
+from usdrl_ros.skeleton.serialized import decoder
 from usdrl_ros.skeleton.sources import SkeletonFrame, SourceError, SourceReader, load_source, source_names
+
+_MOST_PUBLISHERS = 64
+"""Publishers whose numbers are kept."""
 
 
 class SkeletonInput:
@@ -25,7 +36,7 @@ class SkeletonInput:
         node: Subscribes.
         values: The node's parameters.
         dimensions: Of the skeletons that the model takes, 2 or 3.
-        monitor: Is told of messages that the middleware lost.
+        monitor: Is told of messages that were published and never came.
 
     Raises:
         ParameterError: The source is not known, its messages are not installed, or it cannot serve the model.
@@ -43,31 +54,40 @@ class SkeletonInput:
             )
         except (SourceError, MissingMessagesError) as error:
             raise ParameterError(str(error)) from error
+        whole = partial(deserialize_message, message_type=self._message_class)
+        self._decode = decoder(source, self.type_name, message_class, whole)
         self.source = source
         self.topic = node.resolve_topic_name(values["input_topic"] or source.topic)
         reliability = values["input_reliability"]
         self._reliability = source.reliability if reliability == "source" else reliability
         self._depth = values["input_depth"] or source.depth
         self._subscription: Subscription | None = None
+        self._numbers: dict[bytes, int] = {}  # of the last message, by publisher
 
     def open(self, take: Callable[[Any], None]) -> None:
-        """Subscribe; `take` gets each message."""
+        """Subscribe; `take` gets each message, serialized: of most, a small part is needed."""
         qos = QoSProfile(depth=self._depth, reliability=ReliabilityPolicy[self._reliability.upper()])
+
+        def taken(message: Any, information: Any) -> None:
+            self._count_missed(information)
+            take(message)
 
         def subscribe(**events: Any) -> Subscription:
             return self._node.create_subscription(
                 self._message_class,
                 self.topic,
-                take,
+                with_information(taken),
                 qos,
+                raw=True,
                 event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._tell_incompatible, **events),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
 
+        self._numbers.clear()
         try:
-            self._subscription = subscribe(
-                message_lost=lambda info: self._monitor.count("lost", info.total_count_change)
-            )
+            # Where messages are numbered, what is missing shows by itself.
+            lost = {} if NUMBERED else {"message_lost": lambda info: self._tell_missed(info.total_count_change)}
+            self._subscription = subscribe(**lost)
         except UnsupportedEventTypeError:  # not every middleware tells what it lost
             self._subscription = subscribe()
 
@@ -77,9 +97,9 @@ class SkeletonInput:
             self._node.destroy_subscription(self._subscription)
             self._subscription = None
 
-    def read(self, message: Any) -> SkeletonFrame:
-        """What a message shows; what has no stamp is of now."""
-        return self._reader.read(message, self._node.get_clock().now().nanoseconds)
+    def read(self, message: bytes) -> SkeletonFrame:
+        """What a serialized message shows; what has no stamp is of now."""
+        return self._reader.read_serialized(message, self._decode, self._node.get_clock().now().nanoseconds)
 
     def why_silent(self) -> str:
         """Why no message may come, and what to do: from who publishes what in the graph."""
@@ -105,6 +125,26 @@ class SkeletonInput:
             and (name := next((name for kind in kinds if (name := _source_of(kind))), None))
         ]
         return f"; skeletons are on {', '.join(found)}" if found else ""
+
+    def _count_missed(self, information: Any) -> None:
+        """Find out by the messages' numbers how many were published and never came."""
+        number = (information or {}).get("publication_sequence_number")
+        if number is None:
+            return
+        gid = information.get("publisher_gid")  # not before Kilted; then the numbers of several publishers mingle
+        publisher = bytes(gid["data"]) if gid else b""
+        missed = number - self._numbers.get(publisher, number) - 1
+        if len(self._numbers) > _MOST_PUBLISHERS:
+            self._numbers.clear()
+        self._numbers[publisher] = number
+        if missed > 0 and (gid or self._node.count_publishers(self.topic) == 1):
+            self._tell_missed(missed)
+
+    def _tell_missed(self, count: int) -> None:
+        self._monitor.count("dropped", count)
+        cause = f"lost on the way, or overwritten before they were taken in (input_depth is {self._depth})"
+        hint = "the machine or the network is too slow"
+        self._monitor.report([Problem("dropped", f"{count} messages of {self.topic} were {cause}: {hint}")])
 
     def _tell_incompatible(self, info: Any) -> None:
         message = (

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def play_live(
     *,
     rate: float = 1.0,
     parameters: Sequence[str] = (),
-    observe: Callable[[rclpy.Context], Any] | None = None,
+    observe: Callable[..., Any] | None = None,
     watch: Callable[[Any], None] = lambda observer: None,
 ) -> Any:
     """Play a bag through a perception node and return what was seen; `watch` is called many times a second meanwhile.
@@ -54,7 +55,10 @@ def play_live(
     context = rclpy.Context()
     rclpy.init(context=context, domain_id=domain)
     try:
-        observer = observe(context) if observe else Observer(writer, skeletons=SKELETONS, truth=TRUTH, context=context)
+        if observe is None:
+            assert writer is not None, "what the observer hears is written"
+            observe = partial(Observer, writer, skeletons=SKELETONS, truth=TRUTH)
+        observer: Any = observe(context=context)
         executor = SingleThreadedExecutor(context=context)
         executor.add_node(observer)
         with _node(

@@ -71,7 +71,7 @@ class PerceptionNode(LifecycleNode):
         self._statistics = Statistics()
         self._engine: Engine | None = None
         self._worker: Worker | None = None
-        self._last_input_at, self._told_silent = 0.0, False
+        self._last_input_at, self._awaits_first = 0.0, False
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # a simulated clock may stand still
         self.create_timer(1.0, self._publish_status, clock=steady)
         self.create_timer(_SUMMARY_PERIOD_S, self._log_summary, clock=steady)
@@ -121,7 +121,7 @@ class PerceptionNode(LifecycleNode):
         )
         self._worker.start()
         self._statistics.clear()
-        self._last_input_at, self._told_silent = time.monotonic(), False
+        self._last_input_at, self._awaits_first = time.monotonic(), True
         self._input.open(self._on_message)
         source = f"source '{self._input.source.name}', {self._input.type_name}"
         self.get_logger().info(f"watching {self._input.topic} ({source})")
@@ -172,7 +172,7 @@ class PerceptionNode(LifecycleNode):
             self._engine = None
 
     def _on_message(self, message: Any) -> None:
-        self._last_input_at, self._told_silent = time.monotonic(), False
+        self._last_input_at, self._awaits_first = time.monotonic(), False
         self.monitor.count("messages")
         try:
             self._take(message)
@@ -247,8 +247,8 @@ class PerceptionNode(LifecycleNode):
         if problem is None and silent_s > self._values["input_timeout_s"]:
             why = self._input.why_silent()
             status = silent(self._input.topic, silent_s, why)
-            if not self._told_silent:
-                self._told_silent = True
+            if self._awaits_first:  # so it may be set up wrongly; later silence is the publisher's affair
+                self._awaits_first = False
                 self.get_logger().warning(status.message)
         self._tell(
             status,
@@ -279,8 +279,11 @@ def perceive(stop: threading.Event) -> int:
     executor.add_node(node)
     try:
         if node.get_parameter("autostart").value:
-            if node.trigger_configure() != _SUCCESS or node.trigger_activate() != _SUCCESS:
-                return 1
+            for trigger in (node.trigger_configure, node.trigger_activate):
+                if stop.is_set():
+                    return 0
+                if trigger() != _SUCCESS:
+                    return 1
         while not stop.is_set():
             try:
                 executor.spin_once(timeout_sec=0.1)

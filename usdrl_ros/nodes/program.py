@@ -12,9 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 
-def run_program(
-    name: str, program: Callable[[threading.Event, Sequence[str]], int], args: Sequence[str] | None
-) -> int:
+def run_program(name: str, program: Callable[[threading.Event, Sequence[str]], int], args: Sequence[str] | None) -> int:
     """Run a node's program between the start and the end of ROS.
 
     SIGINT and SIGTERM set the event that the program is given, and do no more. ROS stays up until the program has

@@ -24,7 +24,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.utilities import remove_ros_args
-from rosbags.interfaces import Connection
+from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys.store import Typestore
 
@@ -48,6 +48,19 @@ PARAMETERS = (
 _LOOK_S = 0.2
 """Seconds between two looks for new topics."""
 _DEPTH = 1000
+_FOREVER = QosTime(9223372036, 854775807)  # RMW_DURATION_INFINITE of rmw/time.h
+_LATCHED = Qos(
+    QosHistory.KEEP_LAST,
+    1,
+    QosReliability.RELIABLE,
+    QosDurability.TRANSIENT_LOCAL,
+    _FOREVER,
+    _FOREVER,
+    QosLiveliness.AUTOMATIC,
+    _FOREVER,
+    False,
+)
+"""What is written of a latched topic, so that whoever plays the bag latches it, too."""
 
 
 class RecordNode(Node):
@@ -119,7 +132,9 @@ class RecordNode(Node):
                 durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
             )
             assert self._writer is not None
-            self._connections[name] = self._writer.add_connection(name, types[0], typestore=store)
+            self._connections[name] = self._writer.add_connection(
+                name, types[0], typestore=store, offered_qos_profiles=[_LATCHED] if latched else []
+            )
             self.create_subscription(kind, name, partial(self._take, name), qos, raw=True)
             self.get_logger().info(f"recording {name} ({types[0]})")
 

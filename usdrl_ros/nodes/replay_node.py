@@ -24,6 +24,7 @@ from rosgraph_msgs.msg import Clock
 from usdrl_ros.evaluation.bags import Bag, BagError, Topic
 from usdrl_ros.nodes.conversion import message_class
 from usdrl_ros.nodes.parameters import ParameterSpec, declare, values_of
+from usdrl_ros.skeleton.sources import load_source, source_names
 
 OUTPUTS = ("/usdrl/actions", "/usdrl/scores", "/usdrl/vocabulary")
 """Topics left out unless they are asked for."""
@@ -43,7 +44,6 @@ PARAMETERS = (
         3600.0,
     ),
 )
-_SKELETONS = "usdrl_ros/msg/SkeletonArray"
 _CLOCK_PERIOD_S = 0.01
 _SETTLE_S = 0.5
 """Seconds without a new subscriber after which all are taken to be there."""
@@ -100,7 +100,8 @@ class ReplayNode(Node):
         for name, kind in types.items():
             if kind.startswith("usdrl_ros/"):  # one that another version of our types recorded is refused here
                 next(bag.messages([name]), None)
-        self._awaited = [name for name, kind in types.items() if kind == _SKELETONS] or list(types)
+        skeletons = {kind for name in source_names() for kind in load_source(name).message_types}
+        self._awaited = [name for name, kind in types.items() if kind in skeletons] or list(types)
 
     def wait_for_subscribers(self, stop: threading.Event) -> None:
         """Wait until each topic of skeletons (in a bag without any: each topic) has its subscribers, within limits."""

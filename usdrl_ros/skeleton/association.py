@@ -52,29 +52,22 @@ class AssociationSettings:
     clock_jump_s: float = 1.0
 
 
+@dataclass
 class _Track:
-    """One person while they are followed."""
+    """One person while they are followed.
 
-    def __init__(self, person_id: str, stamp_ns: int, trunk: np.ndarray, hint: str) -> None:
-        self.person_id, self.hint = person_id, hint
-        self.first_ns = self.last_ns = stamp_ns
-        self.trunk = trunk
-        self.velocity = np.zeros(3)
+    Args:
+        person_id, hint: Our id, and the tracker's of the last sighting.
+        last_ns: When they were seen last.
+        trunk: (P, 3) where the trunk was then, NaN where it has never been seen.
+        velocity: (3,) m/s.
+    """
 
-    def predicted(self, stamp_ns: int, coast_s: float) -> np.ndarray:
-        """Where the trunk (P, 3) is expected."""
-        return self.trunk + self.velocity * min((stamp_ns - self.last_ns) / 1e9, coast_s)
-
-    def update(self, stamp_ns: int, trunk: np.ndarray, hint: str, velocity_s: float) -> None:
-        """Take a sighting."""
-        elapsed = (stamp_ns - self.last_ns) / 1e9
-        if elapsed > 0.0:
-            moved = np.nanmean(trunk - self.trunk, 0) if np.isfinite(trunk - self.trunk).any() else np.zeros(3)
-            share = 1.0 - np.exp(-elapsed / velocity_s)
-            self.velocity = self.velocity + share * (moved / elapsed - self.velocity)
-        # What is unseen now moves along with the rest, so that the next sighting can be compared with it.
-        self.trunk = np.where(np.isfinite(trunk), trunk, self.trunk + self.velocity * max(elapsed, 0.0))
-        self.last_ns, self.hint = stamp_ns, hint
+    person_id: str
+    hint: str
+    last_ns: int
+    trunk: np.ndarray
+    velocity: np.ndarray
 
 
 class Associator:
@@ -102,76 +95,106 @@ class Associator:
             problems.append(Problem("late_stamp", told))
             return []
         self._tracks = [track for track in self._tracks if stamp_ns - track.last_ns <= settings.forget_s * 1e9]
-        trunks = [_trunk(person) for person in people]
+        if not people:
+            return []
+        trunks = _trunks(people)
         kept = self._without_duplicates(stamp_ns, trunks, problems)
-        free = [track for track in self._tracks if track.last_ns < stamp_ns]
-        chosen: dict[int, _Track] = {}
-        if free and kept:
-            cost = self._cost(stamp_ns, free, [trunks[i] for i in kept], [people[i].person_id for i in kept])
-            for row, column in zip(*linear_sum_assignment(np.where(np.isfinite(cost), cost, 1e6)), strict=True):
-                if np.isfinite(cost[row, column]):
-                    chosen[kept[row]] = free[column]
+        chosen = self._chosen(stamp_ns, trunks[kept], [people[i].person_id for i in kept]) if kept else []
+        found = [(track, i) for track, i in zip(chosen, kept, strict=True) if track is not None]
+        if found:
+            self._update(stamp_ns, [track for track, _ in found], trunks[[i for _, i in found]])
         named = []
-        for i in kept:
-            track = chosen.get(i)
+        for track, i in zip(chosen, kept, strict=True):
             if track is None:
                 self._count += 1
-                track = _Track(f"track_{self._count}", stamp_ns, trunks[i], people[i].person_id)
+                track = _Track(f"track_{self._count}", "", stamp_ns, trunks[i], np.zeros(3))
                 self._tracks.append(track)
-            else:
-                track.update(stamp_ns, trunks[i], people[i].person_id, settings.velocity_s)
+            track.hint = people[i].person_id
             named.append(replace(people[i], person_id=track.person_id))
         return named
 
     def has_seen(self, stamp_ns: int, people: Sequence[Person]) -> bool:
         """Whether one of these people has been seen already at this stamp: it is another instant then."""
         there = [track.trunk for track in self._tracks if track.last_ns == stamp_ns]
-        trunks = [_trunk(person) for person in people]
-        return bool(there and trunks) and self._nearest(trunks, there) < self._settings.duplicate_m
+        if not there or not people:
+            return False
+        return float(_distances(_trunks(people), np.stack(there)).min()) < self._settings.duplicate_m
 
-    @staticmethod
-    def _nearest(trunks: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> float:
-        """The least distance, metres."""
-        return float(_distances(np.stack(trunks), np.stack(others)).min())
+    def _chosen(self, stamp_ns: int, trunks: np.ndarray, hints: Sequence[str]) -> list[_Track | None]:
+        """Of each person, who they are."""
+        chosen: list[_Track | None] = [None] * len(trunks)
+        free = [track for track in self._tracks if track.last_ns < stamp_ns]
+        if free:
+            cost = self._cost(stamp_ns, free, trunks, hints)
+            for row, column in zip(*linear_sum_assignment(np.minimum(cost, _FARTHEST_M)), strict=True):
+                if np.isfinite(cost[row, column]):
+                    chosen[row] = free[column]
+        return chosen
 
-    def _cost(
-        self, stamp_ns: int, tracks: Sequence[_Track], trunks: Sequence[np.ndarray], hints: Sequence[str]
-    ) -> np.ndarray:
+    def _cost(self, stamp_ns: int, tracks: Sequence[_Track], trunks: np.ndarray, hints: Sequence[str]) -> np.ndarray:
         """(people, tracks): distance in metres, infinite where a person cannot have moved so far."""
-        predicted = np.stack([track.predicted(stamp_ns, self._settings.coast_s) for track in tracks])
-        distance = _distances(np.stack(trunks), predicted)
+        settings = self._settings
         unseen_s = np.array([(stamp_ns - track.last_ns) / 1e9 for track in tracks])
-        distance[distance > self._settings.gate_m + self._settings.speed_mps * unseen_s] = np.inf
+        gone = np.stack([track.velocity for track in tracks]) * np.minimum(unseen_s, settings.coast_s)[:, None]
+        distance = _distances(trunks, np.stack([track.trunk for track in tracks]) + gone[:, None])
+        distance[distance > settings.gate_m + settings.speed_mps * unseen_s] = np.inf
         same = np.array([[bool(hint) and hint == track.hint for track in tracks] for hint in hints])
-        return np.where(same, self._settings.same_id * distance, distance)
+        return np.where(same, settings.same_id * distance, distance)
 
-    def _without_duplicates(self, stamp_ns: int, trunks: Sequence[np.ndarray], problems: list[Problem]) -> list[int]:
+    def _update(self, stamp_ns: int, tracks: Sequence[_Track], trunks: np.ndarray) -> None:
+        """Take a sighting of each track."""
+        elapsed = np.array([(stamp_ns - track.last_ns) / 1e9 for track in tracks])[:, None]
+        before = np.stack([track.trunk for track in tracks])
+        velocity = np.stack([track.velocity for track in tracks])
+        share = 1.0 - np.exp(-elapsed / self._settings.velocity_s)
+        velocity = velocity + share * (_mean_shift(trunks - before)[0] / elapsed - velocity)
+        # What is unseen now moves along with the rest, so that the next sighting can be compared with it.
+        after = np.where(np.isfinite(trunks), trunks, before + (velocity * elapsed)[:, None])
+        for track, trunk, speed in zip(tracks, after, velocity, strict=True):
+            track.trunk, track.velocity, track.last_ns = trunk, speed, stamp_ns
+
+    def _without_duplicates(self, stamp_ns: int, trunks: np.ndarray, problems: list[Problem]) -> list[int]:
         """Numbers of the people to follow: of a person seen twice, the one with more of the trunk."""
-        seen = [int(np.isfinite(trunk).all(-1).sum()) for trunk in trunks]
+        seen = np.isfinite(trunks).all(-1).sum(-1)
         there = [track.trunk for track in self._tracks if track.last_ns == stamp_ns]
+        distance = _distances(trunks, np.concatenate([trunks, there]) if there else trunks)
+        near = np.less(distance, self._settings.duplicate_m)
+        known = near[:, len(trunks) :].any(-1)
         kept: list[int] = []
-        for i in sorted(range(len(trunks)), key=lambda i: -seen[i]):
-            others = [trunks[k] for k in kept] + there
+        for i in np.argsort(-seen, kind="stable").tolist():
             if not seen[i]:
                 problems.append(Problem("no_trunk", "person without id ignored: neither trunk nor head is seen"))
-            elif others and self._nearest([trunks[i]], others) < self._settings.duplicate_m:
+            elif known[i] or near[i, kept].any():
                 problems.append(Problem("repeated_person", "person without id ignored: the same one is seen twice"))
             else:
                 kept.append(i)
         return sorted(kept)
 
 
-def _trunk(person: Person) -> np.ndarray:
-    """(P, 3) of the trunk's joints, NaN unseen."""
-    trunk = load_layout(person.layout).to_ntu25(person.joints, person.confidence)[0][_TRUNK]
-    trunk[~(np.abs(trunk).max(-1) <= _FARTHEST_M)] = np.nan
-    return trunk
+def _trunks(people: Sequence[Person]) -> np.ndarray:
+    """(N, P, 3) of the trunks' joints, NaN unseen."""
+    trunks = np.empty((len(people), len(_TRUNK), 3))
+    alike: dict[tuple[str, bool], list[int]] = {}
+    for number, person in enumerate(people):
+        alike.setdefault((person.layout, person.confidence is None), []).append(number)
+    for (layout, unsure), numbers in alike.items():
+        joints = np.stack([people[number].joints for number in numbers])
+        confidence = None if unsure else np.stack([np.asarray(people[number].confidence) for number in numbers])
+        trunks[numbers] = load_layout(layout).to_ntu25(joints, confidence)[0][:, _TRUNK]
+    trunks[~(np.abs(trunks).max(-1) <= _FARTHEST_M)] = np.nan
+    return trunks
+
+
+def _mean_shift(shift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean (..., 3) of shifts (..., P, 3) over those that are known, 0 where none is, and how many are (...)."""
+    known = np.isfinite(shift).all(-1, keepdims=True)
+    count = known.sum((-1, -2))
+    return np.where(known, shift, 0.0).sum(-2) / np.maximum(count, 1)[..., None], count
 
 
 def _distances(trunks: np.ndarray, others: np.ndarray) -> np.ndarray:
     """(N, M) metres between trunks (N, P, 3) and (M, P, 3): of the mean shift of the joints that both show."""
-    shift = trunks[:, None] - others[None]
-    both = np.isfinite(shift).all(-1, keepdims=True)
-    count = both.sum(2)
-    mean = np.where(both, shift, 0.0).sum(2) / np.maximum(count, 1)
-    return np.where(count[..., 0] > 0, np.linalg.norm(mean, axis=-1), np.inf)
+    mean, count = _mean_shift(trunks[:, None] - others[None])
+    distance = np.sqrt((mean**2).sum(-1))
+    distance[count == 0] = np.inf
+    return distance

@@ -20,8 +20,8 @@ Getter = Callable[[Any], Any]
 UNREADABLE = (AttributeError, TypeError, ValueError, IndexError, KeyError, OverflowError)
 """What reading an object can raise that is not what it should be."""
 
-_MANY = 1000
-"""More elements than this are no person's joints: a guard against a message that would stall the node."""
+_MANY = 10_000
+"""More elements than this are nobody's joints: a guard against a message that would stall the node."""
 
 
 class FaultError(Exception):

@@ -34,8 +34,8 @@ SPINE_BASE, SPINE_MID, SHOULDER_LEFT, SHOULDER_RIGHT = (
 )
 
 # How far along its sources a derived joint lies; {side} is the side of the joint that the rule stands for. The hand is
-# fitted on five Kinect sets (`training.derived_joints`, figures in docs/sources.md); no recording that we have shows the
-# others as people have them: SpineMid is the middle by its name, the neck and the tip follow drawings of Kinect v2.
+# fitted on five Kinect sets (`training.derived_joints`, figures in docs/sources.md); no recording that we have shows
+# the others as people have them: SpineMid is the middle, the neck and the tip are as Kinect v2 draws them.
 DERIVATIONS: dict[str, dict[str, float]] = {
     "mid": {"SpineBase": 0.5, "SpineShoulder": 0.5},
     "neck": {"SpineShoulder": 0.65, "Head": 0.35},
@@ -44,6 +44,9 @@ DERIVATIONS: dict[str, dict[str, float]] = {
     "same_as_hand": {"Hand{side}": 1.0},
     "same_as_ankle": {"Ankle{side}": 1.0},
 }
+
+
+_MOST_JOINTS = 500
 
 
 class LayoutError(ValueError):
@@ -154,6 +157,8 @@ def _by_file(name: str) -> Layout:
 @lru_cache(maxsize=256)  # the names may come from the network
 def _by_joint_names(name: str) -> Layout:
     names = tuple(part.strip() for part in name.split(","))
+    if len(names) > _MOST_JOINTS:
+        raise LayoutError(f"{len(names)} joint names, expected at most {_MOST_JOINTS}")
     content = {"joints": names, "bones": [], "to_ntu_25": rules_of(names)}
     try:
         layout = _parse(name, content)

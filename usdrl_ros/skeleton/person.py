@@ -13,7 +13,7 @@ class Person:
 
     Args:
         person_id: The tracker's name for the person.
-        layout: Name of the joint layout.
+        layout: Of the joints, as `load_layout` takes it.
         joints: (V, 3) metres, in the frame of the message; NaN where unseen.
         confidence: (V,) 0 to 1; None where the tracker does not tell.
     """

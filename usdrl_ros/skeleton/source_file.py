@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from usdrl_ros.resources import data_directory
-from usdrl_ros.skeleton.layouts import Layout, LayoutError, load_layout
+from usdrl_ros.skeleton.source_section import Section, SourceError, read_section
 
 AXES: Mapping[str, tuple[tuple[int, ...], ...]] = {
     "kinect": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
@@ -35,12 +34,7 @@ ASSOCIATION = ("never", "missing", "always")
 """Whose ids come from where they are and move: nobody's, those who have none, all."""
 
 _UNSEEN = ("nan", "zeros", "minus_one", "left_out")
-_PATH = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.([A-Za-z][A-Za-z0-9_]*|\d+))*")
 _MESSAGE_TYPE = re.compile(r"[a-z][a-z0-9_]*/msg/[A-Z][A-Za-z0-9]*")
-
-
-class SourceError(ValueError):
-    """A source is not known, its file is not right, or it cannot serve; the message is for the user."""
 
 
 @dataclass(frozen=True)
@@ -197,138 +191,10 @@ def load_source(name_or_path: str) -> Source:
 
 @cache
 def _load(name: str, path: Path, _changed: int) -> Source:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SourceError(f"source '{name}': {path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SourceError(f"source '{name}': {path} is no YAML: {' '.join(str(error).split())}") from error
-    return _source(name, _Section(content, "", path))
+    return _source(name, read_section(name, path))
 
 
-class _Section:
-    """A mapping of the file, read key by key; what is wrong is told with the file and the key."""
-
-    def __init__(self, content: Any, key: str, path: Path) -> None:
-        self._key, self._path = key, path
-        self._known: list[str] = []
-        if not isinstance(content, dict):
-            raise self.error("", f"is {_said(content)}, expected keys with values")
-        self._content = content
-
-    def error(self, key: str, fault: str) -> SourceError:
-        full = ".".join(part for part in (self._key, key) if part)
-        return SourceError(f"source file {self._path}: {f'{full}: ' if full else ''}{fault}")
-
-    def has(self, key: str) -> bool:
-        self._known.append(key)
-        return self._content.get(key) is not None
-
-    def _take(self, key: str, default: Any) -> Any:
-        if self.has(key):
-            return self._content[key]
-        if default is None:
-            raise self.error(key, "is missing")
-        return default
-
-    def section(self, key: str) -> _Section:
-        full = ".".join(part for part in (self._key, key) if part)
-        return _Section(self._take(key, {}), full, self._path)
-
-    def is_section(self, key: str) -> bool:
-        return isinstance(self._content.get(key), dict)
-
-    def text(self, key: str, default: str | None = None, choices: tuple[str, ...] = ()) -> str:
-        value = self._take(key, default)
-        if not isinstance(value, str):
-            raise self.error(key, f"is {_said(value)}, expected text")
-        if choices and value not in choices:
-            raise self.error(key, f"is '{value}', expected one of {', '.join(choices)}")
-        return value
-
-    def texts(self, key: str, default: tuple[str, ...] | None = None, choices: tuple[str, ...] = ()) -> tuple[str, ...]:
-        values = self._take(key, default)
-        values = [values] if isinstance(values, str) else values
-        if not isinstance(values, (list, tuple)) or not all(isinstance(value, str) for value in values):
-            raise self.error(key, f"is {_said(values)}, expected a list of texts")
-        for value in values:
-            if choices and value not in choices:
-                raise self.error(key, f"holds '{value}', expected {', '.join(choices)}")
-        return tuple(values)
-
-    def path(self, key: str, default: str | None = None) -> str:
-        return self._checked(key, self.text(key, default))
-
-    def paths(self, key: str, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
-        return tuple(self._checked(key, value) for value in self.texts(key, default))
-
-    def _checked(self, key: str, value: str) -> str:
-        if value and not _PATH.fullmatch(value):
-            expected = "the path of a field such as pose.position or markers.0.header"
-            raise self.error(key, f"is '{value}', expected {expected}")
-        return value
-
-    def flag(self, key: str, default: bool) -> bool:
-        value = self._take(key, default)
-        if not isinstance(value, bool):
-            raise self.error(key, f"is {_said(value)}, expected true or false")
-        return value
-
-    def whole(self, key: str, default: int, low: int, high: int) -> int:
-        value = self._take(key, default)
-        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise self.error(key, f"is {_said(value)}, expected a whole number from {low} to {high}")
-        return value
-
-    def number(self, key: str, default: float, low: float, high: float) -> float:
-        value = self._take(key, default)
-        if not isinstance(value, (int, float)) or isinstance(value, bool) or not low <= value <= high:
-            raise self.error(key, f"is {_said(value)}, expected a number from {low:g} to {high:g}")
-        return float(value)
-
-    def keep(self, key: str) -> Mapping[str, tuple[Any, ...]]:
-        content = self._take(key, {})
-        if not isinstance(content, dict):
-            raise self.error(key, f"is {_said(content)}, expected fields with the values that are kept")
-        section = _Section(content, ".".join(part for part in (self._key, key) if part), self._path)
-        return {section._checked("", str(name)): section.values(str(name)) for name in content}
-
-    def values(self, key: str) -> tuple[Any, ...]:
-        values = self._take(key, [])
-        values = values if isinstance(values, list) else [values]
-        if not all(isinstance(value, (str, int, float, bool)) for value in values):
-            raise self.error(key, f"is {_said(values)}, expected a value or a list of values")
-        return tuple(values)
-
-    def names(self, key: str) -> Mapping[Any, str]:
-        content = self._take(key, {})
-        if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
-            raise self.error(key, f"is {_said(content)}, expected what the message holds, and the name for it")
-        return dict(content)
-
-    def layout(self, key: str, name: str) -> Layout:
-        """A layout by name, by names of joints with commas between, or by a file beside this one."""
-        if name.endswith((".yaml", ".yml")):
-            name = str((self._path.parent / Path(name).expanduser()).resolve())
-        try:
-            return load_layout(name)
-        except LayoutError as error:
-            raise self.error(key, str(error)) from error
-
-    def finish(self) -> None:
-        """Refuse keys that nothing asked for: they would be without effect."""
-        for key in self._content:
-            if key not in self._known:
-                near = difflib.get_close_matches(str(key), self._known, 1)
-                meant = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(dict.fromkeys(self._known))}"
-                raise self.error(str(key), f"unknown key: {meant}")
-
-
-def _said(value: Any) -> str:
-    return "empty" if value is None else repr(value)
-
-
-def _source(name: str, top: _Section) -> Source:
+def _source(name: str, top: Section) -> Source:
     dimensions = top.whole("dimensions", 3, 2, 3)
     types = top.texts("message_types")
     for kind in types:
@@ -382,7 +248,7 @@ def _source(name: str, top: _Section) -> Source:
     return source
 
 
-def _joints(section: _Section, dimensions: int) -> JointFields:
+def _joints(section: Section, dimensions: int) -> JointFields:
     position = section.paths("position", ())
     fields = JointFields(
         values=section.path("values", ""),
@@ -423,7 +289,7 @@ def _joints(section: _Section, dimensions: int) -> JointFields:
     return fields
 
 
-def _layout(top: _Section, joints: JointFields) -> tuple[str, LayoutField]:
+def _layout(top: Section, joints: JointFields) -> tuple[str, LayoutField]:
     """The fixed layout's name, or where the message tells it."""
     if not top.is_section("layout"):
         name = top.text("layout")

@@ -9,9 +9,9 @@ of the message, in metres, so that events say where a person is in a frame that 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from usdrl_ros.problems import Problem
@@ -38,6 +38,8 @@ DEFAULT_SOURCE = "skeletons"
 """The source of our own `usdrl_ros/msg/SkeletonArray`."""
 
 _MOST_JOINTS = 200
+_LAST_NS = 2**62
+"""Stamps beyond are none: builtin_interfaces/Time cannot hold them, and 64 bits must."""
 _PATH_SIGNS = ("/", "\\", ".yaml", ".yml")
 
 
@@ -130,14 +132,26 @@ class SourceReader:
         people = self._named(stamp_ns, sightings, problems)
         return SkeletonFrame(stamp_ns, frame_id, people, problems)
 
+    def read_serialized(self, data: bytes, decode: Callable[[bytes], Any], record_ns: int = 0) -> SkeletonFrame:
+        """What a serialized message shows; `decode` is a decoder of `serialized`."""
+        try:
+            message = decode(data)
+        except UNREADABLE as error:
+            fault = FaultError.of(error)
+            return SkeletonFrame(record_ns, "", [], [Problem(fault.cause, f"message ignored: {fault}")])
+        return self.read(message, record_ns)
+
     def _stamp(self, message: Any, record_ns: int, problems: list[Problem]) -> tuple[int, str]:
         """The instant that the message shows, and its frame."""
         stamp_ns, frame_id, told = 0, "", self._header is not None and self.source.stamped
         if self._header is not None:
             try:
                 header = self._header(message)
-                stamp_ns = int(header.stamp.sec) * 10**9 + int(header.stamp.nanosec)
                 frame_id = str(header.frame_id)
+                told_ns = int(header.stamp.sec) * 10**9 + int(header.stamp.nanosec)
+                if abs(told_ns) > _LAST_NS:
+                    raise ValueError(f"stamp of {header.stamp.sec} s")
+                stamp_ns = told_ns
             except IndexError:
                 told = False  # the header is an element's, and there is none
             except UNREADABLE as error:
@@ -284,7 +298,16 @@ def _layout_by_name(name: str, *, from_message: bool) -> Layout:
     """
     if from_message and any(sign in name for sign in _PATH_SIGNS):
         raise FaultError("unknown_layout", f"layout {name!r} is the name of a file, expected the name of a layout")
+    layout = _layout_or_error(name)
+    if isinstance(layout, LayoutError):
+        raise FaultError("unknown_layout", str(layout))
+    return layout
+
+
+@lru_cache(maxsize=256)
+def _layout_or_error(name: str) -> Layout | LayoutError:
+    """An unknown name may come a thousand times a second."""
     try:
         return load_layout(name)
     except LayoutError as error:
-        raise FaultError("unknown_layout", str(error)) from error
+        return error

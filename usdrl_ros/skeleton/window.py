@@ -6,6 +6,8 @@ interpolated linearly between its own sightings, and held before the first and a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 _FINEST = 1000
@@ -59,8 +61,7 @@ class SkeletonWindow:
         self._joints[self._end] = joints
         self._end += 1
         # One sample before the span stays, so that the span's first frame can be interpolated.
-        oldest = np.searchsorted(self._stamps[self._begin : self._end], stamp_ns - self._span_ns, "right") - 1
-        self._begin += max(int(oldest), 0)
+        self._begin += max(self._count(stamp_ns - self._span_ns) - 1, 0)
 
     def newest(self, stamp_ns: int) -> np.ndarray:
         """The newest joints (25, 3) not later than a stamp, which must not be before `first_ns`."""
@@ -72,7 +73,7 @@ class SkeletonWindow:
         return self._stamps[kept].copy(), self._joints[kept].copy()
 
     def _count(self, stamp_ns: int) -> int:
-        return int(np.searchsorted(self._stamps[self._begin : self._end], stamp_ns, "right"))
+        return int(self._stamps[self._begin : self._end].searchsorted(stamp_ns, "right"))
 
 
 def frame_times(end_s: float, window_s: float, frames: int) -> np.ndarray:
@@ -92,24 +93,70 @@ def resample(stamps: np.ndarray, joints: np.ndarray, times: np.ndarray) -> np.nd
         (T, V, 3): interpolated linearly between the sightings of each joint, held beyond its first and last one;
         NaN where a joint was never seen.
     """
+    return resample_together([(stamps, joints)], times)[0]
+
+
+def resample_together(samples: Sequence[tuple[np.ndarray, np.ndarray]], times: np.ndarray) -> np.ndarray:
+    """What `resample` gives for each of P people's stamps (n,) and joints (n, V, 3), at the same times: (P, T, V, 3).
+
+    All samples lie in one array, so that the number of NumPy's calls does not grow with the number of people.
+    """
+    pieces = []
+    for stamps, joints in samples:
+        start = max(int(stamps.searchsorted(times[0], "right")) - 1, 0)
+        if start and _finite(joints[start:]):  # where all is seen, older samples than the one before do not count
+            stamps, joints = stamps[start:], joints[start:]
+        pieces.append((stamps, joints))
+    stamps, joints = (np.concatenate(arrays) for arrays in zip(*pieces, strict=True))
+    ends = np.cumsum([len(each) for each, _ in pieces])
+    starts = np.concatenate([[0], ends[:-1]])
+    if not _finite(joints):
+        fill_unseen(stamps, joints, starts, ends)
+    after = np.stack([each.searchsorted(times, "right") for each, _ in pieces]) + starts[:, None]
+    before = np.maximum(after - 1, starts[:, None])
+    after = np.minimum(after, ends[:, None] - 1)
+    gap = stamps[after] - stamps[before]
+    share = np.clip((times - stamps[before]) / np.where(gap > 0, gap, 1.0), 0.0, 1.0)
+    start, result = joints[before], joints[after]
+    result -= start
+    result *= share[..., None, None].astype(joints.dtype)
+    result += start
+    return result
+
+
+def fill_unseen(stamps: np.ndarray, joints: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> None:
+    """Put what resampling would give at their stamps for joints that are not seen; a joint never seen stays NaN.
+
+    Args:
+        stamps: (S,) seconds, of several people, one after the other.
+        joints: (S, V, 3), changed in place.
+        starts, ends: (P,) a person's first sample, and the one after the last.
+    """
     count, joint_count = joints.shape[:2]
-    seen = np.isfinite(joints).all(-1)
-    after = np.searchsorted(stamps, times, "right")
-    if seen.all():
-        before = np.clip(after - 1, 0, count - 1)[:, None]
-        after = np.clip(after, 0, count - 1)[:, None]
-    else:
-        index = np.broadcast_to(np.arange(count)[:, None], seen.shape)
-        none = np.full((1, joint_count), -1)
-        last_seen = np.concatenate([none, np.maximum.accumulate(np.where(seen, index, -1), 0)])
-        next_seen = np.minimum.accumulate(np.where(seen, index, count)[::-1], 0)[::-1]
-        next_seen = np.concatenate([next_seen, none + count + 1])
-        before, after = last_seen[after], next_seen[after]
-        # Held at the ends; a joint without any sighting points at sample 0, which is NaN for it.
-        before = np.where(before < 0, np.where(after < count, after, 0), before)
-        after = np.where(after >= count, before, after)
-    column = np.arange(joint_count)
-    gap = (stamps[after] - stamps[before])[..., None]
-    share = np.clip((times[:, None] - stamps[before])[..., None] / np.where(gap > 0, gap, 1.0), 0.0, 1.0)
-    start = joints[before, column]
-    return start + share * (joints[after, column] - start)
+    rows = joints.reshape(-1, 3)
+    sample, joint = np.divmod(np.flatnonzero(~np.isfinite(rows @ np.ones(3, joints.dtype))), joint_count)
+    unseen = np.sort(joint * count + sample)  # a joint's samples lie side by side, and what is unseen in runs
+    if not len(unseen):
+        return
+    joint, sample = np.divmod(unseen, count)
+    begins = np.concatenate([[True], unseen[1:] - unseen[:-1] > 1])
+    run = np.cumsum(begins) - 1
+    before = (unseen[begins] - 1)[run] - joint * count
+    after = (unseen[np.concatenate([begins[1:], [True]])] + 1)[run] - joint * count
+    person = np.searchsorted(ends, sample, "right")
+    has_before, has_after = before >= starts[person], after < ends[person]
+    known = has_before | has_after
+    before, after = np.where(has_before, before, after)[known], np.where(has_after, after, before)[known]
+    joint, sample = joint[known], sample[known]
+    gap = stamps[after] - stamps[before]
+    share = np.clip((stamps[sample] - stamps[before]) / np.where(gap > 0, gap, 1.0), 0.0, 1.0)
+    start = rows[before * joint_count + joint]
+    change = rows[after * joint_count + joint] - start
+    rows[sample * joint_count + joint] = start + share[:, None].astype(joints.dtype) * change
+
+
+def _finite(values: np.ndarray) -> bool:
+    """Whether all are finite; false as well where their squares are not, which costs time only."""
+    flat = values.ravel()
+    with np.errstate(over="ignore"):
+        return bool(np.isfinite(np.dot(flat, flat)))

@@ -1,0 +1,143 @@
+"""What the recognizer does for many people at once, or does not do again, gives the events of doing it one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from usdrl_ros.actions.events import Event
+from usdrl_ros.inference.engine import ModelInfo, Predictions
+from usdrl_ros.recognizer import Recognizer, Scores
+from usdrl_ros.settings import Settings
+from usdrl_ros.skeleton.layouts import load_layout
+from usdrl_ros.skeleton.normalize import NORMALIZATION
+from usdrl_ros.skeleton.person import Person
+
+WINDOW_S = 4.0
+Message = tuple[int, list[Person]]
+
+
+class LinearEngine:
+    """Random weights on what it is given, so that each number of a window tells in the scores."""
+
+    def __init__(self) -> None:
+        self.info = ModelInfo("linear", ("a", "b", "c"), WINDOW_S, NORMALIZATION, "nothing")
+        self.weights = np.random.default_rng(0).normal(0, 2.0, (3 * 25 * 2, 4)).astype(np.float32)
+        self.batches: list[int] = []
+
+    def infer(self, skeletons: np.ndarray) -> Predictions:
+        self.batches.append(len(skeletons))
+        frames = skeletons.transpose(0, 2, 1, 3, 4).reshape(len(skeletons), 64, -1)
+        detection = np.stack([each @ self.weights for each in frames])  # alone: sums do not depend on the batch
+        return Predictions(detection, detection.mean(1)[:, 1:], np.zeros((len(skeletons), 8), np.float32))
+
+
+class InferAlways(Recognizer):
+    """Never takes what it has computed before."""
+
+    def _judge(self, tracks, skeletons) -> None:  # type: ignore[no-untyped-def]
+        for track in tracks:
+            track.input = np.empty(0)
+        super()._judge(tracks, skeletons)
+
+
+def walk(person_id: str, seed: int, times: np.ndarray, layout: str, unseen: float, unsure: bool) -> list[Person]:
+    """A person who wobbles about, some joints unseen at times."""
+    rng = np.random.default_rng(seed)
+    count = len(load_layout(layout).joint_names)
+    joints = rng.normal(0, 0.4, (count, 3)) + rng.normal(0, 0.05, (len(times), count, 3)).cumsum(0)
+    joints[rng.random((len(times), count)) < unseen] = np.nan
+    confidence = rng.random((len(times), count)) if unsure else [None] * len(times)
+    return [Person(person_id, layout, j, c) for j, c in zip(joints, confidence, strict=True)]
+
+
+def crowd() -> list[Message]:
+    """Six people of several layouts, who come and go, over 14 s."""
+    times = np.arange(0, 14.0, 1 / 30)
+    people = {
+        "whole": walk("whole", 1, times, "ntu_25", 0.0, False),
+        "holes": walk("holes", 2, times, "ntu_25", 0.2, False),
+        "other layout": walk("other layout", 3, times, "coco_17", 0.05, False),
+        "unsure": walk("unsure", 4, times, "ntu_25", 0.0, True),
+        "late": walk("late", 5, times, "ntu_25", 0.1, False),
+        "leaves": walk("leaves", 6, times, "coco_17", 0.0, False),
+    }
+    spans = {"late": (5.03, 20.0), "leaves": (0.0, 7.0)}
+    return [
+        (
+            round((100.0 + t) * 1e9),
+            [
+                each[i]
+                for name, each in people.items()
+                if spans.get(name, (0, 99))[0] <= t <= spans.get(name, (0, 99))[1]
+            ],
+        )
+        for i, t in enumerate(times.tolist())
+    ]
+
+
+def drive(recognizer: Recognizer, messages: Sequence[Message]) -> tuple[list[Event], list[Scores]]:
+    events: list[Event] = []
+    scores: list[Scores] = []
+    for stamp_ns, people in messages:
+        recognizer.observe(stamp_ns, people, "camera")
+        while (step := recognizer.step()) is not None:
+            events += step.events
+            scores += step.scores
+    return events + recognizer.finish(), scores
+
+
+def test_people_together_are_each_as_alone() -> None:
+    settings = Settings(start_threshold=0.4, min_joint_confidence=0.1)
+    messages = crowd()
+    events, scores = drive(Recognizer(LinearEngine(), settings), messages)
+    names = {event.person_id for event in events}
+    assert len(names) == 6
+    for name in names:
+        alone = [(stamp_ns, [p for p in people if p.person_id == name]) for stamp_ns, people in messages]
+        own_events, own_scores = drive(Recognizer(LinearEngine(), settings), alone)
+        found = [score for score in scores if score.person_id == name]
+        assert [score.stamp_ns for score in found] == [score.stamp_ns for score in own_scores]
+        for a, b in zip(found, own_scores, strict=True):
+            np.testing.assert_allclose(a.detection, b.detection, atol=1e-5)
+        told = [
+            [(e.stamp_ns, e.phase, e.action, e.start_ns, e.end_ns, e.position) for e in each if e.person_id == name]
+            for each in (events, own_events)
+        ]
+        assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("still_s", [0.0, 2.0, 12.0])
+def test_windows_that_did_not_change_are_not_inferred_again(still_s: float) -> None:
+    """One moves on, one stands as still as a statue for a while: a window of that is inferred once."""
+    messages = [(stamp_ns, people[:2]) for stamp_ns, people in crowd()]
+    statue = messages[0][1][0]
+    messages = [
+        (stamp_ns, [statue if (stamp_ns - messages[0][0]) / 1e9 < still_s else people[0], people[1]])
+        for stamp_ns, people in messages
+    ]
+    settings = Settings(start_threshold=0.4)
+    engine, every = LinearEngine(), LinearEngine()
+    events, scores = drive(Recognizer(engine, settings), messages)
+    expected_events, expected_scores = drive(InferAlways(every, settings), messages)
+    assert events
+    assert events == expected_events
+    for a, b in zip(scores, expected_scores, strict=True):
+        np.testing.assert_array_equal(a.detection, b.detection)
+        np.testing.assert_array_equal(a.recognition, b.recognition)
+    saved = sum(every.batches) - sum(engine.batches)
+    steps = len(every.batches)
+    # From the second step with the statue on, until it moves; none before min_observed_s.
+    assert saved == pytest.approx(max(10 * (still_s - settings.min_observed_s) - 1, 0), abs=2)
+    assert len(engine.batches) == steps
+
+
+def test_nobody_new_no_inference() -> None:
+    stamp_ns, people = crowd()[0]
+    still = [(stamp_ns + i * 33_333_333, people[:1]) for i in range(150)]
+    engine, every = LinearEngine(), LinearEngine()
+    events, _ = drive(Recognizer(engine), still)
+    assert events == drive(InferAlways(every), still)[0]
+    assert len(engine.batches) == 1 < len(every.batches)
