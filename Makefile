@@ -2,7 +2,7 @@
 #
 # Where a ROS 2 is sourced, it is used; otherwise ROS 2 is installed from PyPI into .venv (no root, 0.5 GB).
 # Variables: ROS_DISTRO=kilted or jazzy (from PyPI), BAG=path (demo), PYTHON=python3, TORCH=torch==2.13.0,
-# PYTEST="more arguments of pytest".
+# PYTEST="more arguments of pytest", BENCH="more arguments of the benchmark".
 
 SHELL := bash
 .SHELLFLAGS := -e -o pipefail -c

@@ -81,20 +81,20 @@ class Program:
     def log(self) -> str:
         return "".join(self._lines)
 
-    def wait_for_log(self, pattern: str, timeout_s: float = 20.0) -> str:
+    def wait_for_log(self, pattern: str, timeout_s: float = 60.0) -> str:
         """The first line that matches."""
         wait_until(lambda: re.search(pattern, self.log) or self._process.poll() is not None, timeout_s, pattern)
         match = re.search(f".*{pattern}.*", self.log)
         assert match, f"no line matches {pattern}:\n{self.log}"
         return match.group()
 
-    def wait(self, timeout_s: float = 20.0) -> int:
+    def wait(self, timeout_s: float = 60.0) -> int:
         """The exit code, once it has ended by itself."""
         code = self._process.wait(timeout_s)
         self._reader.join()
         return code
 
-    def end(self, number: int = signal.SIGINT, timeout_s: float = 20.0) -> int:
+    def end(self, number: int = signal.SIGINT, timeout_s: float = 60.0) -> int:
         """The exit code, after a signal."""
         self._process.send_signal(number)
         return self.wait(timeout_s)
@@ -216,7 +216,7 @@ class Peer:
         return None if result.successful else result.reason
 
 
-def wait_until(condition, timeout_s: float = 20.0, what: str = "") -> None:
+def wait_until(condition, timeout_s: float = 60.0, what: str = "") -> None:
     """Wait for a condition; the test fails if it does not come true."""
     give_up_at = time.monotonic() + timeout_s
     while not condition():

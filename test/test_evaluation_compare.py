@@ -28,14 +28,14 @@ def document(name: str, found: float, seed: int = 0, where: str = "/a") -> Docum
     for number in range(RECORDINGS):
         random = np.random.default_rng([seed, number])
         recording = f"{where}/take_{number}"
-        truths = tuple(Interval(recording, "wave", 10 * i, 10 * i + 4, person_id="p") for i in range(20))
+        truths = tuple(Interval(recording, "wave", 10 * i, 10 * i + 4, person_id="p") for i in range(10))
         share = found + 0.1 * np.sin(number)
         events = tuple(
             dataclasses.replace(truth, score=0.8, announced=truth.start + 1.0)
             for truth in truths
             if random.uniform() < share
         )
-        outcomes.append(Outcome(recording, 200.0, events, truths))
+        outcomes.append(Outcome(recording, 100.0, events, truths))
     return Document(Path(f"{name}.json"), name, tuple(outcomes))
 
 
@@ -82,7 +82,7 @@ def test_chance_alone_seldom_counts() -> None:
     """Two models that are equally good, on recordings of their own luck: a 95 % interval misses one time in twenty."""
     beyond = sum(
         figure(compare_models(document("a", 0.6, seed), document("b", 0.6, seed + 1000), 200), "found").beyond_chance
-        for seed in range(8)
+        for seed in range(6)
     )
     assert beyond <= 2
 

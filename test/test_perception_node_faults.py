@@ -282,5 +282,6 @@ def test_an_hour_at_ten_times_its_speed(domain, model, tmp_path):
         )
         assert last["MB"] - settled["MB"] < 10
         assert last["threads"] == settled["threads"]
-        assert started > 0.9 * seconds / 10 * 2
+        # A machine that is too slow for ten times the speed leaves steps out, and says so.
+        assert started > 0.9 * seconds / 10 * 2 or {"step_left_out", "dropped"} & set(problems(peer))
         assert node.end(signal.SIGTERM) == 0

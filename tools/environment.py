@@ -53,7 +53,7 @@ def mend(prefix: Path) -> int:
     for path in prefix.glob("share/*/cmake/*Export*.cmake"):
         text = mended = path.read_text()
         for pattern, directory in here.items():
-            mended = re.sub(pattern, lambda _, directory=directory: directory, mended)
+            mended = re.sub(pattern, directory.replace("\\", r"\\"), mended)
         if mended != text:
             path.write_text(mended)
             changed += 1

@@ -13,7 +13,8 @@ feature for retrieval, one-shot recognition and heads of one's own, and what the
 The engine of the robot, which needs `detection`, refuses the last two and says what to train; ONNX Runtime alone runs
 any of them. The graph is that of `training.model.folded`; it is checked against PyTorch on random skeletons before the
 file is put in place. `--people 1` leaves out the place of the second person: the robot gives windows of one person
-each, and what zeros in the other place become is computed at export.
+each, and what zeros in the other place become is computed at export. `--build` then builds the TensorRT engine of this
+machine's GPU from the file, as `ros2 run usdrl_ros build_engine` does.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from training.checkpoints import Checkpoint, read_checkpoint
 from training.model.folded import FoldedUSDRL, fold
 from training.model.modalities import MODALITIES
 from training.model.usdrl import USDRL
-from usdrl_ros.inference.engine import INPUT, OUTPUTS, ModelInfo
+from usdrl_ros.inference.engine import INPUT, OUTPUTS, ModelError, ModelInfo
 from usdrl_ros.skeleton.layouts import NTU_25
 from usdrl_ros.skeleton.normalize import NORMALIZATION
 
@@ -169,6 +170,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--people", type=int, help="places for people in a window, at most the model's (the model's)")
     parser.add_argument("--heads", type=int, default=1, help="attention heads of an authors' checkpoint (1)")
+    parser.add_argument(
+        "--build", action="store_true", help="build its TensorRT engine, for this machine's GPU, as well"
+    )
     options = parser.parse_args(arguments)
     try:
         checkpoint = read_checkpoint(options.checkpoint, modality=options.modality, heads=options.heads)
@@ -184,6 +188,19 @@ def main(arguments: list[str] | None = None) -> int:
         f"wrote {options.output}: {size:.1f} MB, {len(info.actions)} actions, outputs {', '.join(model.names)}; "
         f"largest difference to PyTorch {difference:.1e}"
     )
+    return _build(options.output) if options.build else 0
+
+
+def _build(path: Path) -> int:
+    """Build the engine of a file into the cache; returns the exit code."""
+    from usdrl_ros.inference.build import build  # only when wanted
+
+    try:
+        built = build(path)
+    except ModelError as error:
+        print(f"training.export: the file is written, but its engine is not built: {error}", file=sys.stderr)
+        return 1
+    print(f"engine {built.path}: {built.size / 1e6:.1f} MB")
     return 0
 
 

@@ -22,6 +22,8 @@ from training.checkpoints import HEADS, load_checkpoint  # noqa: E402
 from training.export import Outputs, export, main, training_data  # noqa: E402
 from training.model.options import ModelOptions  # noqa: E402
 from training.model.usdrl import USDRL  # noqa: E402
+from usdrl_ros.inference import build as build_module  # noqa: E402
+from usdrl_ros.inference.build import Built  # noqa: E402
 from usdrl_ros.inference.engine import ModelError, ModelInfo, load_engine  # noqa: E402
 from usdrl_ros.skeleton.normalize import NORMALIZATION  # noqa: E402
 
@@ -151,6 +153,28 @@ def test_more_places_than_were_trained_are_refused(
     assert main(["--checkpoint", str(checkpoint), "--output", str(output), "--people", "3"]) == 1
     assert capsys.readouterr().err.startswith("training.export: people is 3; the model was trained with 2")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_engine_that_cannot_be_built_is_told_and_the_file_stays(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[Path] = []
+
+    def build(path: Path) -> Built:
+        built.append(path)
+        if len(built) > 1:
+            raise ModelError("there is no NVIDIA GPU")
+        return Built(path.with_suffix(".plan"), 5_000_000, 1.0, None)
+
+    monkeypatch.setattr(build_module, "build", build)
+    output = tmp_path / "built.onnx"
+    arguments = ["--checkpoint", str(checkpoint), "--output", str(output), "--build"]
+    assert main(arguments) == 0
+    assert f"engine {tmp_path / 'built.plan'}: 5.0 MB" in capsys.readouterr().out
+    assert main(arguments) == 1
+    assert "the file is written, but its engine is not built: there is no NVIDIA GPU" in capsys.readouterr().err
+    assert built == [output, output]
+    load_engine(output).close()
 
 
 def test_detection_alone_runs_on_the_robot_and_gives_recognition(tmp_path: Path) -> None:

@@ -78,9 +78,8 @@ def _export(options: argparse.Namespace) -> int:
     rows = sorted(found, key=lambda event: (event.start, event.end))
     lines = [(f"{event.start:.2f}", f"{event.end:.2f}", event.action, event.person_id) for event in rows]
     write_csv(options.export, lines, note=_NOTE)
-    print(
-        f"{options.export}: {len(rows)} event{'s' if len(rows) != 1 else ''} {told}; correct them, then: annotate BAG {options.export} MARKED_BAG"
-    )
+    events = f"{len(rows)} event{'s' if len(rows) != 1 else ''} {told}"
+    print(f"{options.export}: {events}; correct them, then: annotate BAG {options.export} MARKED_BAG")
     return 0
 
 
