@@ -41,7 +41,7 @@ class Figure:
 FIGURES: dict[str, Figure] = {
     figure.name: figure
     for figure in (
-        *(Figure(f"mAP_action@{theta}", f"mean average precision by action, tIoU {theta}") for theta in THETAS),
+        *(Figure(f"mAP_action@{theta}", f"mean average precision of the true actions, tIoU {theta}") for theta in THETAS),
         *(Figure(f"mAP_video@{theta}", f"mean average precision by recording, tIoU {theta}") for theta in THETAS),
         *(Figure(f"F1@{theta}", f"F1 of detections, tIoU {theta}") for theta in THETAS),
         *(Figure(f"segmental_F1@{round(100 * share)}", f"segmental F1, overlap {share:g}") for share in OVERLAPS),
@@ -76,6 +76,8 @@ class FigureSheet:
         self.names = tuple(outcome.name for outcome in outcomes)
         actions = {interval.action for each in outcomes for interval in (*each.events, *each.truths)}
         self.actions = tuple(sorted(actions))
+        # Events of other actions are false events; a precision they have none.
+        self.true_actions = tuple(sorted({truth.action for each in outcomes for truth in each.truths}))
         self._counts: list[RecordingCounts] = [count_recording(outcome, self.actions) for outcome in outcomes]
         self._ranked: dict[tuple[str, float], RankedEvents] = {
             (action, theta): rank_events(outcomes, action, theta) for action in self.actions for theta in THETAS
@@ -85,7 +87,8 @@ class FigureSheet:
         """Each of `FIGURES` for weights (draws, recordings): (draws,), NaN where it is not defined."""
         figures: dict[str, np.ndarray] = {}
         for theta in THETAS:
-            by_action = list(self.average_precision(weights, theta).values())
+            precision = self.average_precision(weights, theta)
+            by_action = [precision[action] for action in self.true_actions]
             figures[f"mAP_action@{theta}"] = _mean(np.stack(by_action, 1) if by_action else np.empty((len(weights), 0)))
         for index, theta in enumerate(THETAS):
             video = np.array([counts.average_precision[index] for counts in self._counts])
