@@ -1,7 +1,7 @@
 """A controller to copy: waves back, hands over, and stops when told to, by the events on `/usdrl/actions`.
 
     python examples/greeter.py
-    python examples/greeter.py --ros-args -p max_speed:=0.3 -p stop_actions:="['stop', 'back_off']"
+    python examples/greeter.py --ros-args -p max_speed:=0.3 -p stop_actions:="['stop_gesture']"
 
 What is worth copying:
 
@@ -37,10 +37,10 @@ from std_msgs.msg import String
 from usdrl_ros.msg import ActionEvent, ActionScores
 
 DEFAULTS = {
-    "greet_actions": ["wave", "wave_hand", "hand_waving"],
-    "hand_over_actions": ["give", "give_object", "reach_out", "push"],
-    "come_actions": ["come", "beckon", "wave_come"],
-    "stop_actions": ["stop", "stop_sign", "cross_hands"],
+    "greet_actions": ["wave"],
+    "hand_over_actions": ["hand_over"],
+    "come_actions": ["beckon"],
+    "stop_actions": ["stop_gesture", "cross_arms"],
     "min_confidence": 0.5,
     "hold_s": 0.3,
     "timeout_s": 1.5,

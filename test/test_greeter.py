@@ -100,7 +100,7 @@ def test_stands_still_by_default(stage):
     assert stage.settle(0.1) == (0.0, {"none"})
 
 
-@pytest.mark.parametrize(("action", "gesture"), [("wave", "wave"), ("give", "hand_over")])
+@pytest.mark.parametrize(("action", "gesture"), [("wave", "wave"), ("hand_over", "hand_over")])
 def test_answers_each_action_once(stage, action, gesture):
     speed, gestures = stage.act(action, 1.0)
     assert (speed, gestures) == (0.0, {"none", gesture})
@@ -115,31 +115,31 @@ def test_what_is_short_or_unsure_moves_nothing(stage):
 
 
 def test_comes_when_called_but_not_too_close(stage):
-    speed, _ = stage.act("come", 0.8, distance=3.0)
+    speed, _ = stage.act("beckon", 0.8, distance=3.0)
     assert speed == pytest.approx(0.2)  # max_speed
-    speed, _ = stage.act("come", 0.8, distance=1.4)
+    speed, _ = stage.act("beckon", 0.8, distance=1.4)
     assert speed == pytest.approx(0.1)
-    assert stage.act("come", 0.8, distance=1.0)[0] == 0.0
-    assert stage.act("come", 0.8, distance=math.nan)[0] == 0.0  # nobody knows where
+    assert stage.act("beckon", 0.8, distance=1.0)[0] == 0.0
+    assert stage.act("beckon", 0.8, distance=math.nan)[0] == 0.0  # nobody knows where
 
 
 def test_stands_still_when_events_stop(stage):
-    assert stage.act("come", 0.8, ends=False)[0] == pytest.approx(0.2)
+    assert stage.act("beckon", 0.8, ends=False)[0] == pytest.approx(0.2)
     assert stage.settle(0.8) == (0.0, {"none"})  # timeout_s
 
 
 def test_stop_wins_at_once_and_holds(stage):
-    stage.act("come", 0.6, ends=False)
-    stage.act("stop", 0.1, confidence=0.1, fresh=False)
+    stage.act("beckon", 0.6, ends=False)
+    stage.act("stop_gesture", 0.1, confidence=0.1, fresh=False)
     assert stage.settle(0.15) == (0.0, {"none"})
-    assert stage.act("come", 0.5)[0] == 0.0  # stop_s is not over
+    assert stage.act("beckon", 0.5)[0] == 0.0  # stop_s is not over
     stage.settle(2.0)
-    assert stage.act("come", 0.6)[0] == pytest.approx(0.2)
+    assert stage.act("beckon", 0.6)[0] == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_with_zero(stage, number):
-    stage.act("come", 0.6, ends=False)
+    stage.act("beckon", 0.6, ends=False)
     stage.process.send_signal(number)
     assert stage.process.wait(10) == 0
     wait_until(lambda: stage.peer.heard["cmd_vel"][-1].linear.x == 0.0, what="the last command")

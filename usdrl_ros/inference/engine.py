@@ -112,7 +112,7 @@ def check_skeletons(skeletons: np.ndarray, info: ModelInfo) -> np.ndarray:
 
 def default_model() -> Path:
     """The model that is shipped with the package."""
-    return Path(__file__).resolve().parent.parent / "models" / "utkinect.onnx"
+    return Path(__file__).resolve().parent.parent / "models" / "hri_1.onnx"
 
 
 @dataclass(frozen=True)
