@@ -153,7 +153,7 @@ def clean_events() -> list[Event]:
 @pytest.mark.parametrize(("jitter", "lost"), [(0.0, 0.0), (0.8, 0.3)])
 def test_the_truth_comes_out_at_any_rate(rate_hz: float, jitter: float, lost: float) -> None:
     times = stamps(rate_hz, 9.0, jitter, lost)
-    events = recognized(scene(times, {"a": TRUTH}))
+    events = recognized(scene(times, {"a": TRUTH}), confirm_s=0.3)
     gap = np.diff(times).max()
     check(events, TRUTH, gap + 2 * CELL_S)
     for _, start, _ in TRUTH:
