@@ -23,6 +23,7 @@ from __future__ import annotations
 import math
 import signal
 import sys
+import threading
 import time
 from dataclasses import dataclass
 
@@ -30,7 +31,6 @@ import rclpy
 from geometry_msgs.msg import Twist
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import String
@@ -159,18 +159,17 @@ class Greeter(Node):
 
 
 def main() -> int:
-    # rclpy's own handlers end ROS before the last command is out.
+    # rclpy's own handlers end ROS before the last command is out, and an exception from a handler may be lost.
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
     greeter = Greeter()
-    try:
-        rclpy.spin(greeter)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        greeter.halt()
-        greeter.destroy_node()
-        rclpy.try_shutdown()
+    while not stop.is_set():
+        rclpy.spin_once(greeter, timeout_sec=0.1)
+    greeter.halt()
+    greeter.destroy_node()
+    rclpy.try_shutdown()
     return 0
 
 

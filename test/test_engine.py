@@ -375,7 +375,7 @@ def test_the_shipped_model_keeps_the_contract() -> None:
     with load_engine(default_model()) as engine:
         assert engine.info.normalization == NORMALIZATION
         rng = np.random.default_rng(2)
-        skeletons = rng.normal(0, 0.4, (4, 3, 64, 25, 2)).astype(np.float32)
+        skeletons = rng.normal(0, 0.4, (4, *engine.info.window_shape)).astype(np.float32)
         together = engine.infer(skeletons)
         classes = len(engine.info.actions)
         assert together.detection.shape == (4, 64, classes + 1)
