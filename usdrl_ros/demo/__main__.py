@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console, RenderableType
 from rich.live import Live
 
-from usdrl_ros.demo.actor import play, random_script
+from usdrl_ros.demo.actor import ACTIONS, play, random_script
 from usdrl_ros.demo.screen import live_screen, result_table
 from usdrl_ros.evaluation.bag_writer import BagWriter, write_recording
 from usdrl_ros.evaluation.bags import SKELETONS, TRUTH, BagError, read_topics
@@ -85,8 +85,11 @@ def _demo(options: argparse.Namespace, console: Console) -> None:
 
 
 def _act(options: argparse.Namespace, actions: tuple[str, ...]) -> Path:
+    known = tuple(action for action in ACTIONS if action in actions)
+    if not known:
+        raise DemoError(f"the actor can do nothing that the model knows, only {', '.join(ACTIONS)}: give a bag, --bag")
     scripts = {
-        f"person_{i + 1}": random_script(options.seed + i, options.actions, actions) for i in range(options.people)
+        f"person_{i + 1}": random_script(options.seed + i, options.actions, known) for i in range(options.people)
     }
     scene = options.output / "scene"
     write_recording(play(scripts, seed=options.seed, name="demo"), scene)
