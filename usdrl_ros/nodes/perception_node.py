@@ -228,13 +228,15 @@ class PerceptionNode(LifecycleNode):
         if self._engine is None:
             return
         values = values_of(self, PARAMETERS)
+        changed = [f"{name} {value}" for name, value in values.items() if value != self._values[name]]
+        if not changed:  # rclpy's own parameters, or a value that it had
+            return
         self._recognizer.change_settings(settings_of(values))
         self._outputs.change(values)
         if self._worker is not None:
             self._worker.input_timeout_s = values["input_timeout_s"]
-        changed = [f"{name} {value}" for name, value in values.items() if value != self._values[name]]
         self._values = values
-        self.get_logger().info(f"goes on with {', '.join(changed) or 'the same parameters'}")
+        self.get_logger().info(f"goes on with {', '.join(changed)}")
 
     def _publish_status(self) -> None:
         if self._worker is None:
