@@ -41,7 +41,10 @@ class Figure:
 FIGURES: dict[str, Figure] = {
     figure.name: figure
     for figure in (
-        *(Figure(f"mAP_action@{theta}", f"mean average precision of the true actions, tIoU {theta}") for theta in THETAS),
+        *(
+            Figure(f"mAP_action@{theta}", f"mean average precision of the true actions, tIoU {theta}")
+            for theta in THETAS
+        ),
         *(Figure(f"mAP_video@{theta}", f"mean average precision by recording, tIoU {theta}") for theta in THETAS),
         *(Figure(f"F1@{theta}", f"F1 of detections, tIoU {theta}") for theta in THETAS),
         *(Figure(f"segmental_F1@{round(100 * share)}", f"segmental F1, overlap {share:g}") for share in OVERLAPS),
