@@ -206,7 +206,7 @@ def pose_augmentation(joints: Tensor, off_diagonal: Tensor) -> Tensor:
 
 def mirror(joints: Tensor) -> Tensor:
     """The mirror image of normalised NTU-25 skeletons (..., 25, 3): x turned over, left and right swapped."""
-    return joints[..., _mirrored(joints.shape[-2]), :] * joints.new_tensor([-1.0, 1.0, 1.0])
+    return joints[..., mirrored_joints(joints.shape[-2]), :] * joints.new_tensor([-1.0, 1.0, 1.0])
 
 
 def through_layout(joints: Tensor, layout: str) -> Tensor:
@@ -325,7 +325,7 @@ def _names(vertices: int) -> tuple[str, ...]:
     return NTU_25 if vertices == 25 else tuple(load_layout("coco_17").joint_names)
 
 
-def _mirrored(vertices: int) -> list[int]:
+def mirrored_joints(vertices: int) -> list[int]:
     """For each joint, the one on the other side."""
     names = _names(vertices)
     swap = {"Left": "Right", "Right": "Left", "left": "right", "right": "left"}

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from training.augmentations import layout_matrix
+from training.augmentations import layout_matrix, mirrored_joints
 from usdrl_ros.recording import Recording
 from usdrl_ros.skeleton.window import resample
 
-MIRRORED = np.array([0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7, 16, 17, 18, 19, 12, 13, 14, 15, 20, 23, 24, 21, 22])
+MIRRORED = np.array(mirrored_joints(25))
 """NTU-25's joints with left and right swapped."""
 LEFT_LEG = (12, 13, 14, 15)
 RIGHT_ARM = (8, 9, 10, 11, 23, 24)

@@ -98,7 +98,8 @@ def _robustness(conditions: dict[str, Any]) -> str:
     for name, found in conditions.items():
         row = [name]
         for key in ("top1", "map_action"):
-            row.append(_percent(found[key]) + ("" if name == "clean" else f" ({100 * (found[key] - clean[key]):+.1f})"))
+            against = name != "clean" and found[key] is not None
+            row.append(_percent(found[key]) + (f" ({100 * (found[key] - clean[key]):+.1f})" if against else ""))
         rows.append(row)
     return "As robots see (in brackets: against clean, points)\n\n" + _table(
         ["condition", "clips, top-1", "UTKinect takes, mAP_a@0.5"], rows
