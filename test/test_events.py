@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from usdrl_ros.actions.events import ActionState, DecoderSettings, EventDecoder, Phase
+from usdrl_ros.actions.events import EVIDENCE_S, ActionState, DecoderSettings, EventDecoder, Phase
 from usdrl_ros.actions.timeline import Timeline
 
 CELL_NS = 100_000_000
@@ -46,7 +46,7 @@ def cells(state: ActionState) -> tuple[int, int]:
 def by_hand(p: list[float], settings: DecoderSettings = SETTINGS) -> list[tuple[int, int, int, int]]:
     """(told as started at, start, stop, told as ended at), cell by cell; the end of the input ends all."""
     patience = max(settings.patience_s * 1e9 / CELL_NS, 1.0)
-    confirm = max(round(settings.confirm_s * 1e9 / CELL_NS), 1)
+    threshold = settings.start_threshold
     found: list[tuple[int, int, int, int]] = []
     free = 0
     running: tuple[int, int, int] | None = None
@@ -60,18 +60,25 @@ def by_hand(p: list[float], settings: DecoderSettings = SETTINGS) -> list[tuple[
                 found.append((told, start, stop, now))
                 free, running = stop, None
         if running is None:
-            own = [p[c] if c >= free else 0.0 for c in range(max(now + 1 - confirm, 0), now + 1)]
-            if sum(own) / len(own) >= settings.start_threshold:
-                start, last_up, silent = now, None, 0
-                for c in range(now, free - 1, -1):  # back as far as it stays up, short gaps bridged
+            evidence, most, anchor = 0.0, 0.0, None
+            for c in range(max(free, now + 1 - round(EVIDENCE_S * 1e9 / CELL_NS)), now + 1):
+                evidence = max(0.0, evidence + (p[c] - threshold) / (1.0 - threshold) * CELL_NS / 1e9)
+                if p[c] >= threshold and evidence >= most:
+                    most, anchor = evidence, c
+            if anchor is not None and most >= settings.confirm_s:
+                start, last_up, silent = anchor, anchor, 0
+                for c in range(anchor, free - 1, -1):  # back as far as it stays up, short gaps bridged
                     if p[c] >= settings.end_threshold:
-                        start, last_up, silent = c, c if last_up is None else last_up, 0
-                    else:
-                        silent += 1
-                        if silent >= patience:
-                            break
-                if last_up is not None:
-                    running = now, start, last_up + 1
+                        start, silent = c, 0
+                    elif (silent := silent + 1) >= patience:
+                        break
+                silent = 0
+                for c in range(anchor, now + 1):  # and forth
+                    if p[c] >= settings.end_threshold:
+                        last_up, silent = c, 0
+                    elif (silent := silent + 1) >= patience:
+                        break
+                running = now, start, last_up + 1
     if running is not None:
         found.append((*running, len(p)))
     return found
@@ -89,7 +96,7 @@ def test_equals_the_state_machine(patience_s: float, confirm_s: float) -> None:
     rng = np.random.default_rng(0)
     events = 0
     for _ in range(12):
-        levels = rng.choice([0.0, 0.1, 0.2, 0.3, 0.6, 1.0], 40)
+        levels = rng.choice([0.0, 0.1, 0.2, 0.3, 0.6, 0.99], 40) + rng.uniform(0.0, 0.01, 40)  # no two sums are the same
         p = np.repeat(levels, rng.choice([1, 1, 2, 3, 7], 40))[:120]
         expected = by_hand(p.tolist(), settings)
         assert told_as(decode(p, settings)) == expected
@@ -98,17 +105,17 @@ def test_equals_the_state_machine(patience_s: float, confirm_s: float) -> None:
 
 
 def test_one_action_by_hand() -> None:
-    """Up at 10, told once three cells average 0.5, down at 30, told five cells later."""
+    """Up at 10 by 0.8 of what there can be, told once four cells make 0.3 s, down at 30, told five cells later."""
     p = np.zeros(50)
     p[10:30] = 0.9
     told = decode(p)
     phases = [(cell, state.phase) for cell, state in told]
     assert phases == [
-        (11, Phase.STARTED),
-        *((cell, Phase.ONGOING) for cell in (21, 31)),
+        (13, Phase.STARTED),
+        *((cell, Phase.ONGOING) for cell in (23, 33)),
         (34, Phase.ENDED),
     ]
-    assert [cells(state) for _, state in told] == [(10, 12), (10, 22), (10, 30), (10, 30)]
+    assert [cells(state) for _, state in told] == [(10, 14), (10, 24), (10, 30), (10, 30)]
     assert [state.confidence for _, state in told] == pytest.approx([0.9] * 4)
     assert {state.number for _, state in told} == {0}
     assert {state.action for _, state in told} == {"action 0"}
@@ -176,6 +183,40 @@ def test_what_ended_does_not_start_the_next_one() -> None:
     assert [(start, stop) for _, start, stop, _ in told] == [(30, 50)]
 
 
+def test_certain_is_told_after_confirm_s_and_likely_takes_longer() -> None:
+    settings = replace(SETTINGS, start_threshold=0.4, confirm_s=0.55)
+    told = {level: told_as(decode(np.concatenate([np.zeros(5), np.full(40, level)]), settings)) for level in (1.0, 0.7)}
+    assert told[1.0] == [(10, 5, 45, 45)]  # six cells of 0.1 s
+    assert told[0.7] == [(15, 5, 45, 45)]  # eleven, each worth half
+    assert decode(np.full(80, 0.39), settings) == []
+
+
+def test_an_action_that_later_windows_made_clear_is_told_though_it_is_over() -> None:
+    """Windows of 20 frames: what the first ones took for nothing was an action, from 10 to 16."""
+    timeline, decoder = Timeline(CELL_NS, 20, 2), EventDecoder(["a"], SETTINGS)
+    truth = np.zeros(60)
+    truth[10:16] = 1.0
+    told = []
+    for newest in range(20, 60):
+        p = truth[newest - 19 : newest + 1] * (newest >= 22)
+        now_ns = (ORIGIN + newest + 1) * CELL_NS - 1
+        timeline.add(now_ns, np.stack([1 - p, p], 1), 0)
+        told += [(newest, state) for state in decoder.update(timeline, now_ns)]
+    (started, first), (ended, last) = told
+    assert (first.phase, last.phase) == (Phase.STARTED, Phase.ENDED)
+    assert 22 <= started < ended
+    assert cells(first) == cells(last) == (10, 16)
+
+
+def test_evidence_does_not_survive_ten_seconds() -> None:
+    """0.2 s of it, then 11 s of neither for nor against, then 0.2 s: never 0.3."""
+    once = [1.0, 1.0]
+    p = np.concatenate([once, np.full(110, 0.5), once, np.zeros(10)])
+    assert decode(p) == []
+    p = np.concatenate([once, np.full(50, 0.5), once, np.zeros(10)])
+    assert len(told_as(decode(p))) == 1
+
+
 def test_without_patience_an_action_lasts_while_it_is_up() -> None:
     p = np.concatenate([np.zeros(5), np.ones(20), np.zeros(5), np.ones(3), np.zeros(5)])
     told = decode(p, replace(SETTINGS, patience_s=0.0, confirm_s=0.0))
@@ -187,7 +228,7 @@ def test_longer_than_the_history(seconds: int) -> None:
     """The history is 10 s: what it has forgotten of the action stays known."""
     p = np.concatenate([np.zeros(20), np.full(10 * seconds, 0.8), np.zeros(150)])
     told = decode(p, history_s=10.0)
-    assert told_as(told) == [(21, 20, 20 + 10 * seconds, 20 + 10 * seconds + 4)]
+    assert told_as(told) == [(24, 20, 20 + 10 * seconds, 20 + 10 * seconds + 4)]
     assert all(cells(state)[0] == 20 for _, state in told)
     assert all(state.confidence == pytest.approx(0.8) for _, state in told)
 
@@ -234,7 +275,7 @@ def test_start_and_end_follow_what_later_windows_say() -> None:
     told = []
     for newest in range(8, 60):
         p = truth[newest - 7 : newest + 1].copy()
-        if newest < 14:
+        if newest < 15:
             p[np.arange(newest - 7, newest + 1) < 12] = 0.0
         now_ns = (ORIGIN + newest + 1) * CELL_NS - 1
         timeline.add(now_ns, np.stack([1 - p, p], 1), 0)

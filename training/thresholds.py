@@ -81,10 +81,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--of", nargs="+", default=[""], help="only recordings that begin so, such as utkinect_action3d"
     )
-    parser.add_argument("--start", nargs="+", type=float, default=[0.4, 0.5, 0.6, 0.7, 0.8], help="start_threshold")
-    parser.add_argument("--end", nargs="+", type=float, default=[0.1, 0.2, 0.3], help="end_threshold")
-    parser.add_argument("--confirm", nargs="+", type=float, default=[0.2, 0.4, 0.6], help="confirm_s")
-    parser.add_argument("--patience", nargs="+", type=float, default=[0.5, 1.0], help="patience_s")
+    parser.add_argument("--start", nargs="+", type=float, default=[0.3, 0.4, 0.5, 0.6], help="start_threshold")
+    parser.add_argument("--end", nargs="+", type=float, default=[0.15, 0.2], help="end_threshold")
+    parser.add_argument("--confirm", nargs="+", type=float, default=[0.3, 0.4, 0.5, 0.7], help="confirm_s")
+    parser.add_argument("--patience", nargs="+", type=float, default=[0.7, 1.0], help="patience_s")
     options = parser.parse_args(arguments)
     try:
         archive = Archive(options.archive)

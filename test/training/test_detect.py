@@ -111,9 +111,9 @@ def test_events_follow_the_settings() -> None:
 
     np.testing.assert_allclose(found(), [(2.0, 7.0)], atol=0.11)
     np.testing.assert_allclose(found(patience_s=0.2), [(2.0, 6.0)], atol=0.11)
-    np.testing.assert_allclose(found(end_threshold=0.5), [(2.0, 3.0)], atol=0.11)
+    np.testing.assert_allclose(found(start_threshold=0.5, end_threshold=0.5), [(2.0, 3.0)], atol=0.11)
     assert found(start_threshold=0.9) == []
-    assert found(confirm_s=2.0) == []  # 0.8 for 1 s, 0.4 for another
+    assert found(confirm_s=0.7) == []  # 0.8 for 1 s, two thirds of what there can be in excess of 0.4
 
 
 def test_events_end_where_nobody_is_seen() -> None:

@@ -1,9 +1,13 @@
 """From the posterior to events: an action starts, goes on, ends (hysteresis with two thresholds).
 
-An action is told as started once its probability, averaged over the newest `confirm_s`, reaches `start_threshold`. It
-reaches back and forth as far as the probability stays at `end_threshold` or above, gaps shorter than `patience_s`
-bridged, and is ended once it has stayed below for that long. Start and end are read from the posterior anew at every
-step, so that those of ENDED profit from the windows that came later.
+An action is told as started once there is evidence enough for it: its probability in excess of `start_threshold`, as a
+share of the most that there can be, summed over time and never below 0, reaches `confirm_s` (Page's cumulative sum,
+"Continuous inspection schemes", Biometrika 1954). What is certain is told after `confirm_s`; what is likely takes
+longer. The sum runs over the posterior as it is now, so a short action that only later windows made clear is still told.
+
+An action reaches back and forth as far as the probability stays at `end_threshold` or above, gaps shorter than
+`patience_s` bridged, and is ended once it has stayed below for that long. Start and end are read from the posterior anew
+at every step, so that those of ENDED profit from the windows that came later.
 """
 
 from __future__ import annotations
@@ -15,6 +19,10 @@ from enum import IntEnum
 import numpy as np
 
 from usdrl_ros.actions.timeline import Timeline
+
+
+EVIDENCE_S = 10.0
+"""Evidence older than this is forgotten."""
 
 
 class Phase(IntEnum):
@@ -112,15 +120,7 @@ class EventDecoder:
     def update(self, timeline: Timeline, now_ns: int) -> list[ActionState]:
         """Read the timeline after a step; `now_ns` is the stamp of the newest skeleton."""
         told = [self._follow(action, timeline, now_ns) for action in tuple(self._running)]
-        kept = timeline.stop - timeline.first
-        confirm = min(max(round(self._settings.confirm_s * 1e9 / timeline.cell_ns), 1), kept)
-        first = timeline.stop - confirm
-        cells = timeline.posterior(first, timeline.stop)[:, 1:]
-        newest = np.add.reduce(cells) / confirm  # the mean; np.mean takes several times as long for so few
-        for action in (newest >= self._settings.start_threshold).nonzero()[0].tolist():
-            own = cells[max(self._free_from[action] - first, 0) :, action]
-            if action not in self._running and own.sum() / confirm >= self._settings.start_threshold:
-                told.append(self._start(action, timeline, now_ns))
+        told += [self._start(action, cell, timeline, now_ns) for action, cell in self._confirmed(timeline)]
         return [state for state in told if state is not None]
 
     def finish(self, timeline: Timeline, now_ns: int) -> list[ActionState]:
@@ -133,11 +133,32 @@ class EventDecoder:
         self._running.clear()
         return ended
 
-    def _start(self, action: int, timeline: Timeline, now_ns: int) -> ActionState | None:
-        probability, anchor = _history(timeline, action), timeline.stop - 1
+    def _confirmed(self, timeline: Timeline) -> list[tuple[int, int]]:
+        """The actions that there is evidence enough for, and the cell up to which there is most."""
+        threshold, confirm_s = self._settings.start_threshold, self._settings.confirm_s
+        first = max(timeline.first, timeline.stop - round(EVIDENCE_S * 1e9 / timeline.cell_ns))
+        probability = timeline.posterior(first, timeline.stop)[:, 1:]
+        likely = np.maximum.reduce(probability) >= threshold
+        likely[list(self._running)] = False
+        actions = likely.nonzero()[0]
+        if not len(actions):
+            return []
+        probability = probability[:, actions]
+        excess = (probability - threshold) / max(1.0 - threshold, 1e-9)
+        for column, action in enumerate(actions.tolist()):
+            excess[: max(self._free_from[action] - first, 0), column] = 0.0
+        sums = np.cumsum(excess, 0)
+        evidence_s = (sums - np.minimum(np.minimum.accumulate(sums), 0.0)) * (timeline.cell_ns / 1e9)
+        newest = len(sums) - 1 - evidence_s[::-1].argmax(0)
+        most_s = evidence_s[newest, range(len(actions))]
+        enough = (most_s >= confirm_s) & (probability[newest, range(len(actions))] >= threshold)
+        return [(int(actions[column]), first + int(newest[column])) for column in enough.nonzero()[0]]
+
+    def _start(self, action: int, anchor: int, timeline: Timeline, now_ns: int) -> ActionState | None:
+        probability = _history(timeline, action)
         running = _Running(self._next_number, anchor, anchor, anchor + 1, now_ns)
         if not self._measure(action, running, probability, timeline):
-            return None  # over already
+            return None
         self._next_number += 1
         self._running[action] = running
         return self._tell(Phase.STARTED, action, running, probability, timeline, now_ns)

@@ -27,7 +27,7 @@ _LEFT_SIDE, _RIGHT_SIDE, _MIDDLE = "#c8742a", "#2f6db5", "#444b54"
 
 
 def draw_strip(strip: Strip, colours: Mapping[str, str], start_threshold: float) -> Figure:
-    """The picture of a strip; `start_threshold` is drawn as the line that a probability must reach."""
+    """The picture of a strip; `start_threshold` is drawn: a line above which a probability is evidence."""
     height = SKELETON_HEIGHT + CURVE_HEIGHT
     figure = new_figure(WIDTH, height)
     figure.set_layout_engine("none")
