@@ -96,7 +96,9 @@ def test_equals_the_state_machine(patience_s: float, confirm_s: float) -> None:
     rng = np.random.default_rng(0)
     events = 0
     for _ in range(12):
-        levels = rng.choice([0.0, 0.1, 0.2, 0.3, 0.6, 0.99], 40) + rng.uniform(0.0, 0.01, 40)  # no two sums are the same
+        levels = rng.choice([0.0, 0.1, 0.2, 0.3, 0.6, 0.99], 40) + rng.uniform(
+            0.0, 0.01, 40
+        )  # no two sums are the same
         p = np.repeat(levels, rng.choice([1, 1, 2, 3, 7], 40))[:120]
         expected = by_hand(p.tolist(), settings)
         assert told_as(decode(p, settings)) == expected

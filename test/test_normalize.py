@@ -7,7 +7,7 @@ import pytest
 
 from usdrl_ros.demo.actor import View, play
 from usdrl_ros.skeleton.layouts import NTU_25, SHOULDER_LEFT, SHOULDER_RIGHT, SPINE_BASE, SPINE_MID
-from usdrl_ros.skeleton.normalize import normalize, rotation_between, shoulders_along_x
+from usdrl_ros.skeleton.normalize import model_input, normalize, rotation_between, shoulders_along_x, upright_rotation
 
 Rotation = pytest.importorskip("scipy.spatial.transform", reason="scipy is not installed").Rotation
 
@@ -182,3 +182,27 @@ def test_rotations_of_nearly_equal_and_nearly_opposite_vectors(angle: float) -> 
 def test_no_direction_gives_no_rotation(vector: list[float]) -> None:
     rotations = rotation_between(np.array([vector, [0.0, 0.0, 2.0]]), Z)
     np.testing.assert_array_equal(rotations, np.tile(np.eye(3), (2, 1, 1)))
+
+
+@pytest.mark.parametrize("people", [1, 2])
+@pytest.mark.parametrize("unseen", [0.0, 0.3])
+def test_the_models_input_is_the_normalised_window(people: int, unseen: float) -> None:
+    rng = np.random.default_rng(9)
+    joints = rng.normal(0.0, 0.5, (5, 64, 25, 3)).astype(np.float32)
+    joints[rng.random(joints.shape[:-1]) < unseen] = np.nan
+    joints[0] = np.nan  # of somebody of whom nothing was seen
+    found = model_input(joints, people)
+    assert (found.shape, found.dtype) == ((5, 3, 64, 25, people), np.float32)
+    expected = normalize(joints[:, :, None].astype(float))[:, :, 0]
+    np.testing.assert_allclose(found[..., 0].transpose(0, 2, 3, 1), expected, atol=1e-5)
+    assert (found[..., 1:] == 0.0).all()
+
+
+def test_the_short_way_and_the_two_turns_are_one_rotation() -> None:
+    """Where one window leaves shoulders or spine open all go the long way, by two turns."""
+    joints = windows(200, seed=3)[..., 0, :, :]
+    short = upright_rotation(joints)
+    open_one = np.concatenate([joints, np.full_like(joints[:1], np.nan)])
+    np.testing.assert_allclose(short, upright_rotation(open_one)[:-1], atol=1e-12)
+    np.testing.assert_allclose(short @ short.swapaxes(-1, -2), np.broadcast_to(np.eye(3), short.shape), atol=1e-12)
+    np.testing.assert_allclose(np.linalg.det(short), 1.0)

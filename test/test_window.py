@@ -137,13 +137,23 @@ def test_a_stamp_that_is_not_later_is_refused(back_ns: int) -> None:
     assert (joints == 0).all()
 
 
-def test_what_the_window_gives_is_a_copy() -> None:
-    window = SkeletonWindow(1.0)
-    window.append(5, np.zeros((25, 3)))
-    stamps, joints = window.until(5)
-    stamps[0], joints[:] = 7, 1.0
-    assert window.until(5)[0].tolist() == [5]
-    assert (window.until(5)[1] == 0).all()
+@pytest.mark.parametrize("unseen", [0.0, 0.01, 0.1, 1.0])
+def test_what_resampling_does_not_need_may_be_left_out(unseen: float) -> None:
+    """The same comes out; and little is kept where a whole skeleton is near."""
+    rng = np.random.default_rng(5)
+    window = SkeletonWindow(7.0)
+    for i in range(200):
+        joints = rng.normal(0, 1, (25, 3)).astype(np.float32)
+        joints[rng.random(25) < unseen] = np.nan
+        window.append(START_NS + i * 33_333_333, joints)
+    end_ns = window.last_ns
+    times = frame_times(0.0, 3.0, 64)
+    since_ns = end_ns + int(np.floor(times[0] * 1e9))
+    all_of_it, needed = window.until(end_ns), window.until(end_ns, since_ns)
+    found, expected = (resample((stamps - end_ns) / 1e9, joints, times) for stamps, joints in (needed, all_of_it))
+    np.testing.assert_array_equal(found, expected)
+    assert (len(needed[0]) < 100) == (unseen < 0.1)
+    assert window.until(START_NS + 5, START_NS + 10**9)[0].size in (0, 1)
 
 
 def test_nothing_before_the_first_sample() -> None:
@@ -165,7 +175,8 @@ def test_several_people_at_once_are_each_as_alone() -> None:
         joints[rng.random((len(stamps), 25)) < unseen] = np.nan
         samples.append((stamps, joints))
     given = [joints.copy() for _, joints in samples]
-    together = resample_together(samples, times)
+    stamps, joints = (np.concatenate(arrays) for arrays in zip(*samples, strict=True))
+    together = resample_together(stamps, joints, np.cumsum([len(each) for each, _ in samples]), times)
     assert together.shape == (6, 64, 25, 3)
     for (stamps, joints), before, found in zip(samples, given, together, strict=True):
         np.testing.assert_array_equal(joints, before)  # what is given is not changed

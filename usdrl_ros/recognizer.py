@@ -109,6 +109,7 @@ class Recognizer:
         self._newest_ns: int | None = None
         self._events_started = 0
         self._frame_times = frame_times(0.0, self.info.window_s, self.info.frames)
+        self._first_frame_ns = math.floor(self._frame_times[0] * 1e9)
 
     @property
     def due(self) -> int:
@@ -140,7 +141,9 @@ class Recognizer:
             self._let_go(step.stamp_ns)
             gone, self._gone = self._gone, []
             tracks, skipped = self._choose(step.stamp_ns)
-            samples = [track.window.until(step.stamp_ns) for track in tracks]
+            since_ns = step.stamp_ns + self._first_frame_ns
+            samples = [track.window.until(step.stamp_ns, since_ns) for track in tracks]
+            together = [np.concatenate(arrays) for arrays in zip(*samples, strict=True)]
         for track, last_ns in gone:
             step.events.extend(self._end(track, last_ns))
         if skipped:
@@ -151,7 +154,8 @@ class Recognizer:
                 )
             )
         if tracks:
-            self._infer(step, tracks, samples)
+            ends = np.cumsum([len(stamps) for stamps, _ in samples])
+            self._infer(step, tracks, *together, ends)
         with self._lock:
             self.counters["steps"] += 1
             self.counters.update(problem.cause for problem in step.problems)
@@ -304,22 +308,30 @@ class Recognizer:
             for track in self._tracks.values()
             if stamp_ns - track.since_ns >= self.settings.min_observed_s * 1e9 and track.window.first_ns <= stamp_ns
         ]
-        there.sort(key=lambda track: (not track.decoder.running, track.distance(stamp_ns)))
-        kept = there[: self.settings.max_people]
-        return kept, len(there) - len(kept)
+        most = self.settings.max_people
+        if len(there) > most:
+            there.sort(key=lambda track: (not track.decoder.running, track.distance(stamp_ns)))
+        return there[:most], max(len(there) - most, 0)
 
-    def _infer(self, step: Step, tracks: list[_Track], samples: list[tuple[np.ndarray, np.ndarray]]) -> None:
-        """Judge all people; merge, decode, and add to the step."""
-        seconds = [((stamps - step.stamp_ns) / 1e9, joints) for stamps, joints in samples]
-        windows = resample_together(seconds, self._frame_times)
+    def _infer(
+        self, step: Step, tracks: list[_Track], stamps_ns: np.ndarray, joints: np.ndarray, ends: np.ndarray
+    ) -> None:
+        """Judge all people; merge, decode, and add to the step.
+
+        Args:
+            step: That is run.
+            tracks: (P,) the people.
+            stamps_ns: (S,) of their samples, one person's after the other's.
+            joints: (S, 25, 3) of these.
+            ends: (P,) the sample after a person's last one.
+        """
+        windows = resample_together((stamps_ns - step.stamp_ns) / 1e9, joints, ends, self._frame_times)
         self._judge(tracks, model_input(windows, self.info.people))
-        for track, (stamps, joints) in zip(tracks, samples, strict=True):
-            seen_ns = int(stamps[-1])
-            pelvis = joints[-1:, SPINE_BASE]
-            if not np.isfinite(pelvis).all():
-                pelvis = joints[np.isfinite(joints[:, SPINE_BASE]).all(-1), SPINE_BASE]
-            if len(pelvis):
-                track.position = tuple(pelvis[-1].tolist())
+        seen = stamps_ns[ends - 1].tolist()
+        pelvis = joints[ends - 1, SPINE_BASE].tolist()  # where it was last seen: resampling has filled it in
+        for track, seen_ns, position in zip(tracks, seen, pelvis, strict=True):
+            if math.isfinite(sum(position)):
+                track.position = tuple(position)
             if not track.finite:
                 name = f"person '{track.person_id}'"
                 step.problems.append(Problem("not_finite", f"{name} left out of this step: the model's output is NaN"))

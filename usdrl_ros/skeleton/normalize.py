@@ -17,6 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 from usdrl_ros.skeleton.layouts import SHOULDER_LEFT, SHOULDER_RIGHT, SPINE_BASE, SPINE_MID
+from usdrl_ros.skeleton.window import all_finite
 
 NORMALIZATION = "spine_mid_upright_shoulders_along_x"
 """Name of this normalisation in a model's metadata."""
@@ -33,28 +34,40 @@ def normalize(joints: np.ndarray) -> np.ndarray:
         centred on the mean of the main person's seen joints; where the joints of a rotation are unseen in the first
         frame, the first frame that shows them serves; without any, that rotation is left out.
     """
-    main = joints[..., 0, :, :]
-    finite = np.isfinite(joints)
-    if whole := bool(finite.all()):  # most often: what follows is the same, without a look at each number
-        joints = joints - main[..., None, SPINE_MID : SPINE_MID + 1, :]
-    else:
-        seen = finite[..., 0, :, :].all(-1, keepdims=True)
-        count = np.maximum(seen.sum(-2), 1)
-        mean = np.where(seen, main, 0.0).sum(-2) / count
-        centre = np.where(seen[..., SPINE_MID, :], main[..., SPINE_MID, :], mean)
-        joints = np.where(finite, joints - centre[..., None, None, :], np.nan)
-
+    joints, whole = _centred(joints)
     turn = upright_rotation(joints[..., 0, :, :]).astype(joints.dtype, copy=False)
     flat = joints.reshape(*joints.shape[:-4], -1, 3)
     turned = np.matmul(flat, np.swapaxes(turn, -1, -2)).reshape(joints.shape)
     return turned if whole else np.nan_to_num(turned, copy=False)
 
 
+def _centred(joints: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Windows (..., T, M, 25, 3) minus the main person's centre, NaN where unseen; whether all is seen."""
+    main = joints[..., 0, :, :]
+    if all_finite(joints):  # most often: what follows is the same, without a look at each number
+        return joints - main[..., None, SPINE_MID : SPINE_MID + 1, :], True
+    finite = np.isfinite(joints)
+    seen = finite[..., 0, :, :].all(-1, keepdims=True)
+    count = np.maximum(seen.sum(-2), 1)
+    mean = np.where(seen, main, 0.0).sum(-2) / count
+    centre = np.where(seen[..., SPINE_MID, :], main[..., SPINE_MID, :], mean)
+    return np.where(finite, joints - centre[..., None, None, :], np.nan), False
+
+
 def upright_rotation(joints: np.ndarray) -> np.ndarray:
     """The rotation (..., 3, 3) by which `normalize` turns skeletons, from the main person's joints (..., T, 25, 3)."""
     up = _first_seen(joints, SPINE_MID, SPINE_BASE)
-    turn = rotation_between(up, np.array([0.0, 0.0, 1.0]))
     across = _first_seen(joints, SHOULDER_RIGHT, SHOULDER_LEFT)
+    side = _cross(up, across)
+    up_squared, across_squared, side_squared = ((each * each).sum(-1) for each in (up, across, side))
+    if ((side_squared > 1e-12 * up_squared * across_squared) & (up_squared > 1e-18)).all():
+        # Both turns at once: what comes to lie along x are the shoulders, along y what is normal to them and the spine.
+        rotation = np.empty((*across.shape, 3), across.dtype)
+        rotation[..., 0, :] = across / np.sqrt(across_squared)[..., None]
+        rotation[..., 1, :] = side / np.sqrt(side_squared)[..., None]
+        rotation[..., 2, :] = _cross(rotation[..., 0, :], rotation[..., 1, :])
+        return rotation
+    turn = rotation_between(up, np.array([0.0, 0.0, 1.0]))
     return shoulders_along_x((turn @ across[..., None])[..., 0]) @ turn
 
 
@@ -63,9 +76,17 @@ def model_input(joints: np.ndarray, people: int) -> np.ndarray:
 
     The other people's places are zero.
     """
-    normalized = normalize(joints[:, :, None]).transpose(0, 4, 1, 3, 2)
-    skeletons = np.zeros((*normalized.shape[:-1], people), np.float32)
-    skeletons[..., :1] = normalized
+    count, frames, vertices, _ = joints.shape
+    centred, whole = _centred(joints[:, :, None])
+    turn = upright_rotation(centred[:, :, 0]).astype(joints.dtype, copy=False)
+    # As `normalize` turns them, but written coordinate by coordinate.
+    turned = np.matmul(turn, centred.reshape(count, -1, 3).swapaxes(1, 2)).reshape(count, 3, frames, vertices)
+    if not whole:
+        np.nan_to_num(turned, copy=False)
+    if people == 1:
+        return turned.astype(np.float32, copy=False)[..., None]
+    skeletons = np.zeros((*turned.shape, people), np.float32)
+    skeletons[..., 0] = turned
     return skeletons
 
 

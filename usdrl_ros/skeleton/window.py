@@ -6,12 +6,12 @@ interpolated linearly between its own sightings, and held before the first and a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 _FINEST = 1000
 """Samples nearer to the one before than this part of the span are left out: a window has 64 frames."""
+_TRIED = 8
+"""Samples that are looked at for one without an unseen joint, before all are taken."""
 _CAPACITY = _FINEST + 2
 """Most samples a buffer keeps at a time: those of its span and one before it."""
 
@@ -67,10 +67,24 @@ class SkeletonWindow:
         """The newest joints (25, 3) not later than a stamp, which must not be before `first_ns`."""
         return self._joints[self._begin + self._count(stamp_ns) - 1]
 
-    def until(self, stamp_ns: int) -> tuple[np.ndarray, np.ndarray]:
-        """Copies of the stamps (n,) ns and joints (n, 25, 3) not later than a stamp."""
-        kept = slice(self._begin, self._begin + self._count(stamp_ns))
-        return self._stamps[kept].copy(), self._joints[kept].copy()
+    def until(self, stamp_ns: int, since_ns: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """The stamps (n,) ns and joints (n, 25, 3) not later than a stamp: views, which hold until the next sample.
+
+        Args:
+            stamp_ns: That stamp.
+            since_ns: What resampling from here on does not need may be left out: all before a sample that is not later
+                and in which every joint is seen.
+        """
+        begin = self._begin if since_ns is None else self._needed(since_ns)
+        kept = slice(begin, max(begin, self._begin + self._count(stamp_ns)))
+        return self._stamps[kept], self._joints[kept]
+
+    def _needed(self, since_ns: int) -> int:
+        """Row of the oldest sample that matters from a stamp on; whole ones are looked for among a few."""
+        stop = self._begin + self._count(since_ns)
+        start = max(stop - _TRIED, self._begin)
+        whole = np.isfinite(np.add.reduce(self._joints[start:stop], (1, 2))).nonzero()[0]
+        return start + int(whole[-1]) if len(whole) else self._begin
 
     def _count(self, stamp_ns: int) -> int:
         return int(self._stamps[self._begin : self._end].searchsorted(stamp_ns, "right"))
@@ -93,26 +107,28 @@ def resample(stamps: np.ndarray, joints: np.ndarray, times: np.ndarray) -> np.nd
         (T, V, 3): interpolated linearly between the sightings of each joint, held beyond its first and last one;
         NaN where a joint was never seen.
     """
-    return resample_together([(stamps, joints)], times)[0]
+    start = max(int(stamps.searchsorted(times[0], "right")) - 1, 0)
+    if start and all_finite(joints[start:]):  # where all is seen, older samples than the one before do not count
+        stamps, joints = stamps[start:], joints[start:]
+    return resample_together(stamps, joints.copy(), np.array([len(stamps)]), times)[0]
 
 
-def resample_together(samples: Sequence[tuple[np.ndarray, np.ndarray]], times: np.ndarray) -> np.ndarray:
-    """What `resample` gives for each of P people's stamps (n,) and joints (n, V, 3), at the same times: (P, T, V, 3).
+def resample_together(stamps: np.ndarray, joints: np.ndarray, ends: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """What `resample` gives for each of P people, at the same times: (P, T, V, 3).
 
     All samples lie in one array, so that the number of NumPy's calls does not grow with the number of people.
+
+    Args:
+        stamps: (S,) seconds, of several people, one after the other.
+        joints: (S, V, 3); what is unseen is filled in, in place.
+        ends: (P,) the sample after a person's last one.
+        times: (T,) seconds, increasing.
     """
-    pieces = []
-    for stamps, joints in samples:
-        start = max(int(stamps.searchsorted(times[0], "right")) - 1, 0)
-        if start and _finite(joints[start:]):  # where all is seen, older samples than the one before do not count
-            stamps, joints = stamps[start:], joints[start:]
-        pieces.append((stamps, joints))
-    stamps, joints = (np.concatenate(arrays) for arrays in zip(*pieces, strict=True))
-    ends = np.cumsum([len(each) for each, _ in pieces])
     starts = np.concatenate([[0], ends[:-1]])
-    if not _finite(joints):
+    if not all_finite(joints):
         fill_unseen(stamps, joints, starts, ends)
-    after = np.stack([each.searchsorted(times, "right") for each, _ in pieces]) + starts[:, None]
+    people = zip(starts.tolist(), ends.tolist(), strict=True)
+    after = np.stack([stamps[start:end].searchsorted(times, "right") for start, end in people]) + starts[:, None]
     before = np.maximum(after - 1, starts[:, None])
     after = np.minimum(after, ends[:, None] - 1)
     gap = stamps[after] - stamps[before]
@@ -155,7 +171,7 @@ def fill_unseen(stamps: np.ndarray, joints: np.ndarray, starts: np.ndarray, ends
     rows[sample * joint_count + joint] = start + share[:, None].astype(joints.dtype) * change
 
 
-def _finite(values: np.ndarray) -> bool:
+def all_finite(values: np.ndarray) -> bool:
     """Whether all are finite; false as well where their squares are not, which costs time only."""
     flat = values.ravel()
     with np.errstate(over="ignore"):
