@@ -78,7 +78,8 @@ def measure(model: Path, engine: str, threads: int, people: int, seconds: float,
     os.environ |= {"ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
     parameters = {
         "model": model.resolve(), "engine": engine, "threads": threads, "input_reliability": "reliable",
-        "ongoing_period_s": 0.0, "start_threshold": 0.05, "end_threshold": 0.0, "max_people": people,
+        "ongoing_period_s": 0.0, "start_threshold": 0.05, "end_threshold": 0.0, "confirm_s": 0.0,
+        "max_people": people,
     }  # fmt: skip
     command = [sys.executable, "-m", "usdrl_ros.nodes.perception", "--ros-args", "--log-level", "warn"]
     for name, value in parameters.items():

@@ -3,11 +3,12 @@
 An action is told as started once there is evidence enough for it: its probability in excess of `start_threshold`, as a
 share of the most that there can be, summed over time and never below 0, reaches `confirm_s` (Page's cumulative sum,
 "Continuous inspection schemes", Biometrika 1954). What is certain is told after `confirm_s`; what is likely takes
-longer. The sum runs over the posterior as it is now, so a short action that only later windows made clear is still told.
+longer. The sum runs over the posterior as it is now, so that a short action is told even if only later windows made it
+clear.
 
 An action reaches back and forth as far as the probability stays at `end_threshold` or above, gaps shorter than
-`patience_s` bridged, and is ended once it has stayed below for that long. Start and end are read from the posterior anew
-at every step, so that those of ENDED profit from the windows that came later.
+`patience_s` bridged, and is ended once it has stayed below for that long. Start and end are read from the posterior
+anew at every step, so that those of ENDED profit from the windows that came later.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from enum import IntEnum
 import numpy as np
 
 from usdrl_ros.actions.timeline import Timeline
-
 
 EVIDENCE_S = 10.0
 """Evidence older than this is forgotten."""
@@ -137,22 +137,22 @@ class EventDecoder:
         """The actions that there is evidence enough for, and the cell up to which there is most."""
         threshold, confirm_s = self._settings.start_threshold, self._settings.confirm_s
         first = max(timeline.first, timeline.stop - round(EVIDENCE_S * 1e9 / timeline.cell_ns))
-        probability = timeline.posterior(first, timeline.stop)[:, 1:]
-        likely = np.maximum.reduce(probability) >= threshold
-        likely[list(self._running)] = False
-        actions = likely.nonzero()[0]
-        if not len(actions):
-            return []
-        probability = probability[:, actions]
-        excess = (probability - threshold) / max(1.0 - threshold, 1e-9)
-        for column, action in enumerate(actions.tolist()):
-            excess[: max(self._free_from[action] - first, 0), column] = 0.0
-        sums = np.cumsum(excess, 0)
-        evidence_s = (sums - np.minimum(np.minimum.accumulate(sums), 0.0)) * (timeline.cell_ns / 1e9)
-        newest = len(sums) - 1 - evidence_s[::-1].argmax(0)
-        most_s = evidence_s[newest, range(len(actions))]
-        enough = (most_s >= confirm_s) & (probability[newest, range(len(actions))] >= threshold)
-        return [(int(actions[column]), first + int(newest[column])) for column in enough.nonzero()[0]]
+        probability = timeline.posterior(first, timeline.stop)
+        found = []
+        for action in (np.maximum.reduce(probability)[1:] >= threshold).nonzero()[0].tolist():
+            if action in self._running:
+                continue
+            since = max(self._free_from[action], first)
+            own = probability[since - first :, action + 1]
+            up = (own >= threshold).nonzero()[0]
+            if not len(up):  # it was in what has ended
+                continue
+            sums = np.add.accumulate((own - threshold) / max(1.0 - threshold, 1e-9))
+            evidence_s = (sums - np.minimum(np.minimum.accumulate(sums), 0.0)) * (timeline.cell_ns / 1e9)
+            best = int(up[-1 - int(evidence_s[up][::-1].argmax())])  # of equals the newest
+            if evidence_s[best] >= confirm_s:
+                found.append((action, since + best))
+        return found
 
     def _start(self, action: int, anchor: int, timeline: Timeline, now_ns: int) -> ActionState | None:
         probability = _history(timeline, action)
