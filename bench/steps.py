@@ -120,6 +120,18 @@ def measure(engine: Engine, people: int, seconds: float) -> Row:
     return Row(people, *(Times.of(each) for each in (steps, engines, rests, observes)))
 
 
+def measure_at_pace(engine: Engine, people: int, seconds: float) -> Times:
+    """Time the inference alone as often as a node asks for it, 10 Hz: a processor that has rested is slower at first."""
+    windows = played_windows(engine, people, 10.0)[:people]
+    taken = []
+    for _ in range(round(seconds * 10)):
+        time.sleep(0.1)
+        began = time.perf_counter()
+        engine.infer(windows)
+        taken.append(time.perf_counter() - began)
+    return Times.of(taken)
+
+
 def played_windows(engine: Engine, people: int = 4, seconds: float = 30.0) -> np.ndarray:
     """The windows that an engine is given in a played scene, (N, 3, 64, 25, M)."""
     return _windows(engine, scene(people, seconds))
