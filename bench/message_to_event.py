@@ -1,8 +1,8 @@
 """From a message to its event over DDS: the perception node in a process of its own, fed at 30 Hz.
 
-The node is told to repeat what goes on at every step, so that each step in which somebody acts gives an event; its stamp
-says which message it follows. The clock runs from just before that message is published, as bytes (what a publisher in
-Python takes to write 150 joints is not the node's), until its first event has come.
+The node is told to repeat what goes on at every step, so that each step in which somebody acts gives an event; its
+stamp says which message it follows. The clock runs from just before that message is published, as bytes (what a
+publisher in Python takes to write 150 joints is not the node's), until its first event has come.
 """
 
 from __future__ import annotations

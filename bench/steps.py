@@ -121,7 +121,7 @@ def measure(engine: Engine, people: int, seconds: float) -> Row:
 
 
 def measure_at_pace(engine: Engine, people: int, seconds: float) -> Times:
-    """Time the inference alone as often as a node asks for it, 10 Hz: a processor that has rested is slower at first."""
+    """Time the inference alone at a node's pace, 10 Hz: a processor that has rested is slower at first."""
     windows = played_windows(engine, people, 10.0)[:people]
     taken = []
     for _ in range(round(seconds * 10)):

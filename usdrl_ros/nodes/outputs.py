@@ -83,8 +83,8 @@ class Outputs:
         self._vocabulary.publish(vocabulary_to_message(message_types(), self._info.name, self._info.actions))
 
     def publish_scores(self, scores: Sequence[Scores]) -> None:
-        """Publish what the model thinks of each person."""
-        for one in scores:
+        """Publish what the model thinks of each person, if somebody listens."""
+        for one in scores if self._scores.get_subscription_count() else ():
             self._scores.publish(scores_to_message(message_types(), one))
 
     def publish_events(self, events: Sequence[Event]) -> None:

@@ -179,7 +179,7 @@ class PerceptionNode(LifecycleNode):
         except Exception as error:  # else rclpy ends the node
             self.monitor.failed(error)
         if self._worker is not None:
-            self._worker.notify()
+            self._worker.notify()  # whatever it was, the input has not stopped
 
     def _take(self, message: Any) -> None:
         frame = self._input.read(message)
@@ -191,14 +191,17 @@ class PerceptionNode(LifecycleNode):
         now_ns = self.get_clock().now().nanoseconds
         self._statistics.message(frame.stamp_ns, (now_ns - frame.stamp_ns) * 1e-9 if now_ns else None)
         self._statistics.people(frame.people)
-        self.monitor.report(self._recognizer.observe(frame.stamp_ns, frame.people, frame.frame_id))
+        problems = self._recognizer.observe(frame.stamp_ns, frame.people, frame.frame_id)
+        if self._worker is not None:
+            self._worker.notify()  # the step need not wait for the rest
+        self.monitor.report(problems)
         self._outputs.publish_people(frame)
 
     def _publish_step(self, step: Step, duration_s: float) -> None:
         self.monitor.count("steps")
         self.monitor.report(step.problems)
+        self._publish_events(step.events)  # they are waited for; scores are looked at
         self._outputs.publish_scores(step.scores)
-        self._publish_events(step.events)
         latency_s = self._statistics.step(step.stamp_ns, duration_s)
         budget_ms = self._values["latency_budget_ms"]
         if latency_s is not None and budget_ms and latency_s * 1e3 > budget_ms:
