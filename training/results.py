@@ -33,15 +33,19 @@ COLUMNS = {
 ROWS = {
     "random": "random encoder, J",
     "random_unified": "random encoder, J+M+B",
+    "random_unified_256": "random encoder, J+M+B, H=256",
     "scratch": "supervised from scratch, J",
     "scratch_unified": "supervised from scratch, J+M+B",
+    "scratch_unified_256": "supervised from scratch, J+M+B, H=256",
     "joint": "USDRL joint",
     "unified": "USDRL unified J+M+B",
+    "unified_256": "USDRL unified J+M+B, H=256",
     "3s": "3s-USDRL (J, B, M)",
     "transfer": "USDRL joint from kinder_gator + msrc12",
 }
-RANDOM = {"joint": "random", "unified": "random_unified"}
-SCRATCH = {"joint": "scratch", "unified": "scratch_unified"}
+"""Of H=128, where a row does not say otherwise."""
+RANDOM = {"joint": "random", "unified": "random_unified", "unified_256": "random_unified_256"}
+SCRATCH = {"joint": "scratch", "unified": "scratch_unified", "unified_256": "scratch_unified_256"}
 
 
 @dataclass(frozen=True)
@@ -256,8 +260,8 @@ def page(runs: Sequence[Run], output: Path) -> str:
         "# Results",
         "",
         "Made by `python -m training.results` from logged runs; those are made by",
-        "`python -m training.study training/configs/study.yaml`. Top-1 accuracy on people (or views) of the test part,",
-        "which no run saw before its end. `±` is the deviation over seeds (one-shot: over 20 draws of the exemplars).",
+        "`python -m training.study training/configs/study.yaml` (H=128) and `study_256.yaml` (H=256). Top-1 accuracy on",
+        "people (or views) of the test part, which no run saw before its end. `±` is the deviation over seeds (one-shot: over 20 draws of the exemplars).",
         "What they say, and where they fall short, is in [findings.md](findings.md).",
         "",
         f"Machine: {'; '.join(machines)}. Runs of {dates[0]} to {dates[-1]}; {len(runs)} runs, "
@@ -307,16 +311,19 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m training.results", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     records = Path("docs/results/records.json")
-    parser.add_argument("runs", type=Path, nargs="?", default=records, help=f"directory of runs (default: {records})")
+    parser.add_argument(
+        "runs", type=Path, nargs="*", default=[records], help=f"directories of runs, or records (default: {records})"
+    )
     parser.add_argument("--output", type=Path, default=Path("docs/results.md"), help="page to write")
     options = parser.parse_args(arguments)
     try:
-        runs = read_runs(options.runs)
+        runs = sorted((run for given in options.runs for run in read_runs(given)), key=lambda run: run.record.name)
         kept = options.output.parent / "results" / "records.json"
         kept.parent.mkdir(parents=True, exist_ok=True)
-        if options.runs != kept:
+        if options.runs != [kept]:
             content = ",\n".join(json.dumps(_short(asdict(run.record))) for run in runs)
-            content = content.replace(f"{options.runs.resolve()}/", "")  # where they ran is nobody's concern
+            for given in options.runs:
+                content = content.replace(f"{given.resolve()}/", "")  # where they ran is nobody's concern
             kept.write_text(f"[\n{content}\n]\n", encoding="utf-8")
         options.output.write_text(page(runs, options.output), encoding="utf-8")
     except ValueError as error:
