@@ -260,8 +260,9 @@ def page(runs: Sequence[Run], output: Path) -> str:
         "# Results",
         "",
         "Made by `python -m training.results` from logged runs; those are made by",
-        "`python -m training.study training/configs/study.yaml` (H=128) and `study_256.yaml` (H=256). Top-1 accuracy on",
-        "people (or views) of the test part, which no run saw before its end. `±` is the deviation over seeds (one-shot: over 20 draws of the exemplars).",
+        "`python -m training.study training/configs/study.yaml` (H=128) and `study_256.yaml` (H=256).",
+        "Top-1 accuracy on people (or views) of the test part, which no run saw before its end. `±` is the deviation",
+        "over seeds (one-shot: over 20 draws of the exemplars).",
         "What they say, and where they fall short, is in [findings.md](findings.md).",
         "",
         f"Machine: {'; '.join(machines)}. Runs of {dates[0]} to {dates[-1]}; {len(runs)} runs, "

@@ -143,7 +143,8 @@ class Recognizer:
             tracks, skipped = self._choose(step.stamp_ns)
             since_ns = step.stamp_ns + self._first_frame_ns
             samples = [track.window.until(step.stamp_ns, since_ns) for track in tracks]
-            together = [np.concatenate(arrays) for arrays in zip(*samples, strict=True)]
+            if tracks:  # copied while nobody adds to them
+                stamps_ns, joints = (np.concatenate(arrays) for arrays in zip(*samples, strict=True))
         for track, last_ns in gone:
             step.events.extend(self._end(track, last_ns))
         if skipped:
@@ -155,7 +156,7 @@ class Recognizer:
             )
         if tracks:
             ends = np.cumsum([len(stamps) for stamps, _ in samples])
-            self._infer(step, tracks, *together, ends)
+            self._infer(step, tracks, stamps_ns, joints, ends)
         with self._lock:
             self.counters["steps"] += 1
             self.counters.update(problem.cause for problem in step.problems)

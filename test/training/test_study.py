@@ -110,11 +110,12 @@ def test_wrong_plans_are_refused(tmp_path: Path, text: str, expected: str) -> No
         study.read_plan(path, tmp_path)
 
 
-def test_the_projects_own_plan_builds(tmp_path: Path) -> None:
-    """Every configuration of training/configs/study.yaml is one that its task takes, and what it needs is planned."""
+@pytest.mark.parametrize("plan", ["study.yaml", "study_256.yaml"])
+def test_the_projects_own_plan_builds(plan: str, tmp_path: Path) -> None:
+    """Every configuration of a plan is one that its task takes, and what it needs is planned."""
     import importlib
 
-    planned = study.read_plan(Path("training/configs/study.yaml"), tmp_path)
+    planned = study.read_plan(Path("training/configs") / plan, tmp_path)
     names = {run.name for run in planned}
     for run in planned:
         module = importlib.import_module(f"training.tasks.{run.task}")
