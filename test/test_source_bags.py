@@ -18,7 +18,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
-from training.data import zed_body34_samples
+from training.data import own_bags, zed_body34_samples
 from usdrl_ros.demo.actor import play
 from usdrl_ros.evaluation.bag_writer import write_recording
 from usdrl_ros.evaluation.bags import read_messages
@@ -101,6 +101,14 @@ def test_every_sources_bag_is_read_as_it_was_written(source: str, store: Typesto
             found.setdefault(person.person_id, []).append(person.joints)
     for mine, joints in zip(found.values(), seen.values(), strict=True):
         np.testing.assert_array_equal(mine, joints.astype(np.float32))
+
+    (tmp_path / "dataset.yaml").write_text(f"source: {source}\npeople: {{bag: anna}}\n")
+    (bag,) = own_bags.find(tmp_path)
+    taken = own_bags.read(bag)  # the same as one's own recording to train on
+    assert (taken.name, taken.person, len(taken.stamps)) == ("bag", "anna", len(scene.stamps))
+    turn = np.eye(3) if source == "skeletons" else load_source(source).to_kinect  # our own bags are in Kinect's axes
+    for mine, joints in zip(taken.joints.values(), seen.values(), strict=True):
+        np.testing.assert_allclose(mine, joints.astype(np.float32) @ turn.T, rtol=1e-6, atol=1e-6)
 
 
 def test_zed_samples_give_the_events_of_our_own_message(shared_data: Path, store: Typestore, tmp_path: Path) -> None:

@@ -207,6 +207,13 @@ def test_a_bag_that_cannot_be_trusted_is_told(tmp_path: Path, fault: str, messag
     assert str(tmp_path / "take") in str(error.value)
 
 
+def test_an_unknown_source_is_told(tmp_path: Path) -> None:
+    write_recording(recording("take"), tmp_path / "take")
+    (tmp_path / "dataset.yaml").write_text("source: zet\n")
+    with pytest.raises(DatasetError, match=r"take: unknown source 'zet': did you mean 'zed'"):
+        own_bags.read(own_bags.find(tmp_path)[0])
+
+
 def test_damaged_and_foreign_bags_are_told(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="holds no bag"):
         own_bags.find(tmp_path)

@@ -1,9 +1,10 @@
 """One's own recordings as rosbag2 bags: a directory of bags, each with skeletons and the true actions.
 
 Below ROOT, at any depth, each bag (a directory with a metadata.yaml, or a lone .mcap or .db3 file) is a recording,
-named by its path. It holds usdrl_ros/msg/SkeletonArray on /skeletons, or on the only topic of that type, and, if it is
-labelled, usdrl_ros/msg/ActionEvent on /usdrl/ground_truth: one ENDED event for each action. ROOT/dataset.yaml may say
-how the axes lie, who is recorded, and who tests: see `own_dataset`.
+named by its path. It holds usdrl_ros/msg/SkeletonArray on /skeletons, or on the only topic of that type, or the
+messages of another source (`source` in dataset.yaml), and, if it is labelled, usdrl_ros/msg/ActionEvent on
+/usdrl/ground_truth: one ENDED event for each action. ROOT/dataset.yaml may say how the axes lie, who is recorded, and
+who tests: see `own_dataset`.
 
 Seconds count from the first message. Joints with confidence 0 are unseen. A bag without true actions has no segments:
 it serves pretraining.
@@ -20,10 +21,10 @@ import numpy as np
 from training.data.errors import DatasetError
 from training.data.own_dataset import Description, check_names, check_segments, protocols, read_description
 from usdrl_ros.actions.events import Phase
-from usdrl_ros.evaluation.bags import SKELETONS, TRUTH, BagError, read_events, read_messages, read_topics
+from usdrl_ros.evaluation.bags import TRUTH, BagError, read_events, read_messages, read_topics
 from usdrl_ros.recording import Recording, Segment
 from usdrl_ros.skeleton.layouts import load_layout
-from usdrl_ros.skeleton.sources import SkeletonFrame, read_skeleton_array
+from usdrl_ros.skeleton.sources import SkeletonFrame, SourceError, SourceReader, load_source
 
 __all__ = ["ACTIONS", "LAYOUT", "NAME", "PROTOCOLS", "TITLE", "Source", "actions", "find", "protocols", "read"]
 
@@ -32,8 +33,6 @@ ACTIONS: tuple[str, ...] = ()
 """They are in the bags; see `actions`."""
 PROTOCOLS: dict = {}
 """They are in dataset.yaml; see `protocols`."""
-
-_SKELETON_TYPE = "usdrl_ros/msg/SkeletonArray"
 
 
 @dataclass(frozen=True)
@@ -115,11 +114,18 @@ def _frames(source: Source) -> list[SkeletonFrame]:
     """All messages with skeletons, in order; whatever is wrong with one is an error."""
     frames: list[SkeletonFrame] = []
     try:
-        for _, _, message in read_messages(source.path, [_topic(source)]):
-            frame = read_skeleton_array(message)
+        reader = SourceReader(load_source(source.description.source), layout=source.description.layout)
+    except SourceError as error:
+        raise DatasetError(f"{source}: {error}", "unknown source") from error
+    try:
+        for _, record_ns, message in read_messages(source.path, [_topic(source, reader)]):
+            frame = reader.read(message, record_ns)
             where = f"{source}, message {len(frames) + 1}"
             if frame.problems:
                 raise DatasetError(f"{where}: {frame.problems[0].message}", frame.problems[0].cause)
+            if frames and reader.source.one_person and frame.stamp_ns == frames[-1].stamp_ns:
+                frames[-1].people.extend(frame.people)
+                continue
             if frames and frame.stamp_ns <= frames[-1].stamp_ns:
                 raise DatasetError(
                     f"{where} is stamped {frame.stamp_ns} ns, not after the one before: cut the bag there",
@@ -139,15 +145,16 @@ def _frames(source: Source) -> list[SkeletonFrame]:
     return frames
 
 
-def _topic(source: Source) -> str:
-    topics = [name for name, topic in read_topics(source.path).items() if topic.type == _SKELETON_TYPE]
-    wanted = source.description.topic or SKELETONS
+def _topic(source: Source, reader: SourceReader) -> str:
+    types = reader.source.message_types
+    topics = [name for name, topic in read_topics(source.path).items() if topic.type in types]
+    wanted = source.description.topic or f"/{reader.source.topic.lstrip('/')}"
     if wanted in topics:
         return wanted
     if len(topics) == 1 and not source.description.topic:
         return topics[0]
     raise DatasetError(
-        f"{source}: no topic {wanted} of type {_SKELETON_TYPE}; topics of that type: {', '.join(topics) or 'none'}",
+        f"{source}: no topic {wanted} of type {types[0]}; topics of that type: {', '.join(topics) or 'none'}",
         "no skeletons",
     )
 

@@ -1,7 +1,8 @@
 """What `dataset.yaml` says of one's own recordings (`own_bags`, `own_csv`), and what both readers check.
 
     layout: kinect_v1_20        # joint layout of the tables, one of config/layouts; bags carry theirs in each message
-    axes: kinect                # how x, y, z lie, see below; kinect unless told
+    axes: kinect                # how x, y, z lie, see below; kinect unless told, or as another source says
+    source: zed                 # of bags: whose skeletons they hold, one of config/sources; skeletons unless told
     topic: /skeletons           # of bags: the topic to read; only needed where there are several
     people: {take_1: anna, take_2: ben}     # who is recorded, by the recording's name
     test_people: [ben]          # the split `by_people`: these test, everybody else trains
@@ -24,6 +25,7 @@ import yaml
 from training.data.errors import DatasetError
 from usdrl_ros.recording import Segment
 from usdrl_ros.skeleton.layouts import available_layouts
+from usdrl_ros.skeleton.sources import DEFAULT_SOURCE, load_source
 
 FILE_NAME = "dataset.yaml"
 OVERHANG_S = 0.5
@@ -41,7 +43,8 @@ class Description:
     """The content of a `dataset.yaml`; see the module."""
 
     layout: str = ""
-    axes: str = "kinect"
+    axes: str = ""
+    source: str = DEFAULT_SOURCE
     topic: str = ""
     people: dict[str, str] = field(default_factory=dict)
     test_people: tuple[str, ...] = ()
@@ -49,7 +52,8 @@ class Description:
 
     def upright(self, joints: np.ndarray) -> np.ndarray:
         """Joints (..., 3) with y up."""
-        return joints @ _AXES[self.axes].T
+        of_source = not self.axes and self.source != DEFAULT_SOURCE
+        return joints @ (load_source(self.source).to_kinect if of_source else _AXES[self.axes or "kinect"]).T
 
 
 def read_description(root: Path) -> Description:
@@ -71,7 +75,8 @@ def read_description(root: Path) -> Description:
         raise DatasetError(f"{path}: expected only {', '.join(known)}; found {found}")
     description = Description(
         layout=_text(path, content, "layout", available_layouts()),
-        axes=_text(path, content, "axes", tuple(_AXES)) or "kinect",
+        axes=_text(path, content, "axes", tuple(_AXES)),
+        source=_text(path, content, "source") or DEFAULT_SOURCE,
         topic=_text(path, content, "topic"),
         people=_people(path, content.get("people") or {}),
         test_people=_names(path, content, "test_people"),
