@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,3 +17,20 @@ def shared_data() -> Path:
     if not root.is_dir():
         pytest.skip(f"no shared data at {root}; USDRL_SHARED may name its directory")
     return root
+
+
+@pytest.fixture
+def domain() -> Iterator[int]:
+    """A ROS domain of the test's own."""
+    from ros_fixtures import own_domain
+
+    with own_domain() as number:
+        yield number
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of two actions that is easy to foresee."""
+    from ros_fixtures import write_model
+
+    return write_model(tmp_path_factory.mktemp("model") / "hands.onnx")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,17 +18,6 @@ from usdrl_ros.settings import Settings
 
 SECOND = 10**9
 STARTED, ENDED = Phase.STARTED, Phase.ENDED
-
-
-@pytest.fixture
-def domain():
-    with own_domain() as number:
-        yield number
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory) -> Path:
-    return write_model(tmp_path_factory.mktemp("model") / "hands.onnx")
 
 
 class Stage:

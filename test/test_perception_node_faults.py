@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rclpy.qos import QoSProfile
-from ros_fixtures import ROOT, Peer, Program, own_domain, perception, pose, wait_until, write_model
+from ros_fixtures import ROOT, Peer, Program, perception, pose, wait_until
 from rosgraph_msgs.msg import Clock
 from usdrl_ros.msg import ActionScores
 
@@ -50,17 +50,6 @@ while True:
     publisher.publish(skeletons_to_message(message_types(), time.time_ns(), "camera", "ntu_25", people))
     time.sleep(1 / 30)
 """
-
-
-@pytest.fixture
-def domain():
-    with own_domain() as number:
-        yield number
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory) -> Path:
-    return write_model(tmp_path_factory.mktemp("model") / "hands.onnx")
 
 
 def usage(pid: int) -> dict[str, float]:

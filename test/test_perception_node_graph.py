@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from interface_packages import interface_packages  # noqa: F401 (a fixture)
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from ros_fixtures import RIGHT, ROOT, Peer, Program, own_domain, perception, pose, wait_until, write_model
+from ros_fixtures import RIGHT, ROOT, Peer, Program, perception, pose, wait_until
 from std_msgs.msg import Header
 from usdrl_ros.msg import SkeletonArray
 from visualization_msgs.msg import MarkerArray
@@ -27,17 +27,6 @@ from usdrl_ros.skeleton.person import Person
 
 SECOND = 10**9
 RELIABLE = ("input_reliability:=reliable", "input_depth:=1000")
-
-
-@pytest.fixture
-def domain():
-    with own_domain() as number:
-        yield number
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory) -> Path:
-    return write_model(tmp_path_factory.mktemp("model") / "hands.onnx")
 
 
 class Player:

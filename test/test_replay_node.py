@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rclpy.qos import qos_profile_sensor_data
-from ros_fixtures import Peer, Program, own_domain, perception, pose, wait_until, write_model
+from ros_fixtures import Peer, Program, perception, pose, wait_until, write_model
 from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosgraph_msgs.msg import Clock
@@ -27,12 +27,6 @@ from usdrl_ros.recording import Recording, Segment
 
 SECOND = 10**9
 SKELETONS, TRUTH = "/skeletons", "/usdrl/ground_truth"
-
-
-@pytest.fixture
-def domain():
-    with own_domain() as number:
-        yield number
 
 
 def scene(seconds: float = 3.0, rate_hz: float = 30.0) -> Recording:
