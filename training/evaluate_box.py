@@ -22,10 +22,10 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from training.box.clips import clips_of, recognize
-from training.box.conditions import CONDITIONS
+from training.box.conditions import CONDITIONS, Condition
 from training.box.data import ensure_archives
 from training.box.report import markdown, save_confusion
-from training.box.sessions import authors_figures, detect, recordings_of
+from training.box.sessions import RANKED, authors_figures, detect, recordings_of
 from training.configuration import ConfigError, load
 from training.data.archive import Archive
 from training.runs import machine
@@ -36,6 +36,7 @@ from usdrl_ros.demo.__main__ import SEED
 from usdrl_ros.demo.actor import ACTIONS, play, random_script
 from usdrl_ros.inference.engine import Engine, ModelError, default_model, load_engine
 from usdrl_ros.recording import Recording
+from usdrl_ros.settings import Settings
 from usdrl_ros.skeleton.window import resample
 
 CONFIG = Path(__file__).parent / "configs" / "hri_1_sessions.yaml"
@@ -66,24 +67,27 @@ def evaluate(engine: Engine, config: SessionsConfig, *, part: str, robustness: b
     result["detection"], result["authors"] = {}, {}
     for name, recordings in untrimmed.items():
         say.print(f"{name}: {len(recordings)} untrimmed recordings")
-        result["detection"][name] = detect(engine, recordings, clean).figures()
+        result["detection"][name] = _online(engine, recordings, clean)
         result["authors"][name] = authors_figures(engine, recordings)
     result["actor"] = _actor(engine)
     if robustness:
         result["robustness"] = {}
         for name, condition in CONDITIONS.items():
             say.print(f"condition: {name}")
-            online = detect(engine, untrimmed[ROBUST_ON], condition).figures()
             top1 = float(recognize(engine, clips, condition).figures(engine.info.actions)["top1"])
-            result["robustness"][name] = {"top1": top1, "map_action": online["map_action"]["0.5"], "online": online}
+            result["robustness"][name] = _online(engine, untrimmed[ROBUST_ON], condition) | {"top1": top1}
         say.print("condition: two people at once")
-        online = detect(engine, in_pairs(untrimmed[ROBUST_ON]), clean).figures()
-        result["robustness"]["two people at once"] = {
-            "top1": None,  # a trimmed clip has its own people
-            "map_action": online["map_action"]["0.5"],
-            "online": online,
-        }
+        # A trimmed clip has its own people.
+        in_company = _online(engine, in_pairs(untrimmed[ROBUST_ON]), clean) | {"top1": None}
+        result["robustness"]["two people at once"] = in_company
     return result
+
+
+def _online(engine: Engine, recordings: Sequence[Recording], condition: Condition) -> dict[str, Any]:
+    """The figures under the default settings, and the average precision of all events that there are."""
+    default, ranked = detect(engine, recordings, condition, Settings(), RANKED)
+    found = ranked.figures()
+    return default.figures() | {"ranked": {key: found[key] for key in ("map_action", "map_video", "found", "false")}}
 
 
 def in_pairs(recordings: Sequence[Recording]) -> list[Recording]:
@@ -114,8 +118,9 @@ def _actor(engine: Engine) -> dict[str, Any]:
         return play(scripts, seed=seed, name=f"scene_{seed}")
 
     scenes = [scene(100 + 10 * number) for number in range(SCENES)]
-    found = detect(engine, scenes, CONDITIONS["clean"]).figures()
-    demo = detect(engine, [scene(SEED)], CONDITIONS["clean"]).figures()
+    found, demo = (
+        detect(engine, played, CONDITIONS["clean"], Settings())[0].figures() for played in (scenes, [scene(SEED)])
+    )
     keys = ("found", "actions", "false")
     return {key: found[key] for key in keys} | {"scenes": SCENES, "demo": {key: demo[key] for key in keys}}
 

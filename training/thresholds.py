@@ -20,34 +20,13 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from training.box.sessions import Detected, play, recordings_of, truths_of
+from training.box.sessions import Detected, RememberingEngine, play, recordings_of, truths_of
 from training.configuration import ConfigError
 from training.data.archive import Archive
 from training.tasks.robot import words_of
-from usdrl_ros.inference.engine import Engine, ModelError, Predictions, load_engine
+from usdrl_ros.inference.engine import ModelError, load_engine
 from usdrl_ros.recording import Recording
 from usdrl_ros.settings import Settings
-
-
-class RememberingEngine:
-    """Runs another engine once and then repeats its outputs, as long as it is asked in the same order."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.info = engine.info
-        self._engine = engine
-        self._outputs: list[Predictions] = []
-        self._next = 0
-
-    def rewind(self) -> None:
-        """Begin again with the first output."""
-        self._next = 0
-
-    def infer(self, skeletons: np.ndarray) -> Predictions:
-        """The output of the engine for these windows, or the one that it gave at this place before."""
-        if self._next == len(self._outputs):
-            self._outputs.append(self._engine.infer(skeletons))
-        self._next += 1
-        return self._outputs[self._next - 1]
 
 
 def measure(recordings: list[Recording], engines: list[RememberingEngine], settings: Settings) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from training.box.clips import Clip, calibration_error, clips_of, recognize  # n
 from training.box.conditions import CONDITIONS, LEFT_LEG, MIRRORED  # noqa: E402
 from training.box.data import ensure_archives  # noqa: E402
 from training.box.report import markdown  # noqa: E402
-from training.box.sessions import Detected, authors_figures, detect, map_action  # noqa: E402
+from training.box.sessions import RANKED, Detected, authors_figures, detect, map_action  # noqa: E402
 from training.data.errors import DatasetError  # noqa: E402
 from training.export import Outputs, export  # noqa: E402
 from training.model.options import ModelOptions  # noqa: E402
@@ -34,6 +34,7 @@ from training.vocabulary import Vocabulary  # noqa: E402
 from usdrl_ros.evaluation.metrics import Interval  # noqa: E402
 from usdrl_ros.inference.engine import ModelInfo, Predictions  # noqa: E402
 from usdrl_ros.recording import Recording  # noqa: E402
+from usdrl_ros.settings import Settings  # noqa: E402
 from usdrl_ros.skeleton.normalize import NORMALIZATION, normalize  # noqa: E402
 
 WORDS = ("raise", "bend")
@@ -137,7 +138,11 @@ def test_events_of_actions_that_are_not_in_the_truth_are_false_but_have_no_preci
 
 def test_recordings_are_played_as_on_the_robot_and_by_the_authors_rule() -> None:
     takes = [recording(f"t{seed}", "p", seed) for seed in (1, 2)]
-    online = detect(ByHand(), takes, CONDITIONS["clean"]).figures()  # type: ignore[arg-type]
+    both = detect(ByHand(), takes, CONDITIONS["clean"], Settings(), RANKED)  # type: ignore[arg-type]
+    alone = [detect(ByHand(), takes, CONDITIONS["clean"], each)[0] for each in (Settings(), RANKED)]  # type: ignore[arg-type]
+    assert list(both) == alone  # inferred once, decoded twice
+    assert len(both[1].events) >= len(both[0].events)
+    online = both[0].figures()
     assert online["actions"] == sum(len(take.segments) for take in takes)
     assert online["found"] >= 0.7 * online["actions"]
     assert authors_figures(ByHand(), takes)["0.3"] > 0.5  # type: ignore[arg-type]
