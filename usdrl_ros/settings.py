@@ -28,11 +28,11 @@ class Settings:
     start_threshold: float = setting(
         0.4, "Probability in excess of this is evidence that an action has started.", 0.01, 1.0
     )
-    end_threshold: float = setting(0.2, "An action goes on while its probability is at least this.", 0.0, 1.0)
+    end_threshold: float = setting(0.15, "An action goes on while its probability is at least this.", 0.0, 1.0)
     confirm_s: float = setting(
         0.5, "Seconds of evidence that start an action: what is certain starts after these.", 0.0, 5.0
     )
-    patience_s: float = setting(1.0, "Seconds that the probability may fall below before an action ends.", 0.0, 10.0)
+    patience_s: float = setting(0.7, "Seconds that the probability may fall below before an action ends.", 0.0, 10.0)
     ongoing_period_s: float = setting(0.5, "Seconds between two ONGOING events of one action.", 0.0, 60.0)
     min_observed_s: float = setting(0.5, "Seconds that a person must have been seen before they are judged.", 0.0, 10.0)
     lost_after_s: float = setting(1.0, "Seconds unseen after which a person is gone and their actions end.", 0.05, 30.0)

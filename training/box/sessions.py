@@ -36,7 +36,7 @@ AUTHORS_HOP = 0.1
 """From one window to the next, as a share of the window."""
 
 
-RANKED = Settings(start_threshold=0.2, end_threshold=0.1, confirm_s=0.1, patience_s=0.5)
+RANKED = Settings(start_threshold=0.1, end_threshold=0.05, confirm_s=0.1, patience_s=0.7)
 """Every action is told at slight evidence, for average precision ranks all there is, false events or not: how detectors
 are compared, and how the authors' rule is made. Chosen on validation people."""
 
