@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import Counter, defaultdict, deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -19,16 +19,14 @@ from usdrl_ros.actions.timeline import Timeline
 from usdrl_ros.inference.engine import Engine, ModelError
 from usdrl_ros.problems import Problem
 from usdrl_ros.settings import Settings
-from usdrl_ros.skeleton.layouts import SPINE_BASE, LayoutError, load_layout
+from usdrl_ros.skeleton.canonical import to_ntu25
+from usdrl_ros.skeleton.layouts import SPINE_BASE
 from usdrl_ros.skeleton.normalize import NORMALIZATION, model_input
 from usdrl_ros.skeleton.person import Person
 from usdrl_ros.skeleton.window import SkeletonWindow, frame_times, resample_together
 
 MAX_PENDING_STEPS = 10
 """Steps that may wait for the worker; beyond, the oldest is left out: a second late at most at 10 Hz."""
-
-FARTHEST_M = 1e6
-"""Joints farther away are no positions; numbers far beyond would overflow in the model."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +123,8 @@ class Recognizer:
         problems: list[Problem] = []
         with self._lock:
             if self._advance_clock(stamp_ns, problems):
-                for person, joints in zip(people, self._canonical(people, problems), strict=True):
+                canonical = to_ntu25(people, self.settings.min_joint_confidence, problems)
+                for person, joints in zip(people, canonical, strict=True):
                     if joints is not None:
                         self._take(stamp_ns, person.person_id, joints, frame_id, problems)
             self.counters["messages"] += 1
@@ -219,62 +218,6 @@ class Recognizer:
             )
         self._newest_ns = stamp_ns if newest_ns is None else max(newest_ns, stamp_ns)
         return True
-
-    def _canonical(self, people: Sequence[Person], problems: list[Problem]) -> list[np.ndarray | None]:
-        """NTU-25 joints (25, 3) of each person, NaN where unseen; None for those who cannot be used."""
-        alike = defaultdict(list)
-        for i, person in enumerate(people):
-            confidence = person.confidence
-            alike[person.layout, person.joints.shape, None if confidence is None else confidence.shape].append(i)
-        canonical: list[np.ndarray | None] = [None] * len(people)
-        told: list[list[Problem]] = [[] for _ in people]
-        for group in alike.values():
-            try:
-                self._convert(people, group, canonical, told)
-            except ValueError:  # the message is to be of one person
-                for i in group:
-                    try:
-                        self._convert(people, [i], canonical, told)
-                    except ValueError as error:
-                        cause = "unknown_layout" if isinstance(error, LayoutError) else "wrong_size"
-                        name = f"person '{people[i].person_id}'"
-                        told[i].append(Problem(cause, f"{name} ignored at this stamp: {error}"))
-        problems += [problem for each in told for problem in each]
-        return canonical
-
-    def _convert(
-        self,
-        people: Sequence[Person],
-        group: Sequence[int],
-        canonical: list[np.ndarray | None],
-        told: list[list[Problem]],
-    ) -> None:
-        """Fill in the joints of people whose layout and sizes are the same; tell what cannot be used.
-
-        Raises:
-            ValueError: Their layout is not known, or their sizes are not its sizes.
-        """
-        joints, confidence = people[group[0]].joints, people[group[0]].confidence
-        if len(group) > 1:
-            joints = np.stack([people[i].joints for i in group])
-            given = [each for i in group if (each := people[i].confidence) is not None]
-            confidence = np.stack(given) if given else None
-        joints, confidence = load_layout(people[group[0]].layout).to_ntu25(joints, confidence)
-        joints, confidence = joints.reshape(len(group), *joints.shape[-2:]), confidence.reshape(len(group), -1)
-        joints[confidence < self.settings.min_joint_confidence] = np.nan
-        far = (np.abs(joints) > FARTHEST_M).any(-1)
-        joints[far] = np.nan
-        seen = np.isfinite(joints).all(-1).any(-1).tolist()
-        for k, (i, count) in enumerate(zip(group, far.sum(-1).tolist(), strict=True)):
-            name = f"person '{people[i].person_id}'"
-            if count:
-                found = f"{count} joints farther than {FARTHEST_M:g} m count as unseen"
-                told[i].append(Problem("far_away", f"{name}: {found}; positions must be in metres"))
-            if seen[k]:
-                canonical[i] = joints[k]
-            else:
-                ignored = "ignored at this stamp: no joint is seen (all NaN or unsure)"
-                told[i].append(Problem("nothing_seen", f"{name} {ignored}"))
 
     def _take(self, stamp_ns: int, person_id: str, joints: np.ndarray, frame_id: str, problems: list[Problem]) -> None:
         name = f"person '{person_id}'"
