@@ -60,8 +60,8 @@ def why(gallery: Gallery) -> str:
     left_out = f" {len(parts)} of {total} are shown (--strips N shows more)." if more else ""
     note = (
         "Each true action that was missed, each event in vain: what the person did (orange: their left, blue: "
-        "their right) and, on the same clock, the probability of the action (thick) and of its rivals. An event "
-        f"starts where one reaches the dashed line.{left_out}"
+        "their right) and, on the same clock, the probability of the action (thick) and of its rivals. What is above "
+        f"the dashed line is evidence; enough of it starts an event.{left_out}"
     )
     content = "".join(parts) if parts else "<p>Nothing was missed, and nothing told in vain.</p>"
     return page.section("Why: every miss and every false event", note, f"<div class='strips'>{content}</div>")
