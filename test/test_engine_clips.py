@@ -22,6 +22,7 @@ from usdrl_ros.evaluation.bag_writer import write_recording  # noqa: E402
 from usdrl_ros.evaluation.run import run_bag  # noqa: E402
 from usdrl_ros.inference.engine import Engine, EngineError, Predictions, default_model, load_engine  # noqa: E402
 from usdrl_ros.inference.onnx_rewrite import to_float16  # noqa: E402
+from usdrl_ros.recognizer import softmax  # noqa: E402
 
 EVERY = 10
 """Of the recognizer's batches, one in so many is kept: windows of neighbouring steps hardly differ."""
@@ -61,17 +62,23 @@ def windows(reference: Engine, shared_data: Path, tmp_path_factory: pytest.TempP
 
 
 def compare(name: str, infer: Callable[[np.ndarray], Predictions], reference: Engine, windows: np.ndarray) -> tuple:
-    """Largest relative difference of the logits, and the share of frames and of windows with another best action."""
+    """Largest relative difference of the logits, and the share of frames and of windows with another best action.
+
+    Of these, last, by how much of a probability the reference was surer of its own than of that.
+    """
     parts = [windows[i : i + 8] for i in range(0, len(windows), 8)]
     found, expected = [infer(part) for part in parts], [reference.infer(part) for part in parts]
-    errors, shares = [], []
+    errors, shares, leads = [], [], []
     for output in ("detection", "recognition"):
         got, value = (np.concatenate([getattr(p, output) for p in ps]) for ps in (found, expected))
         errors.append(float(np.abs(got - value).max() / np.abs(value).max()))
         other = got.argmax(-1) != value.argmax(-1)
         shares.append(float(other.mean()))
+        sure = softmax(value)[other]
+        rows = np.arange(len(sure))
+        leads.append(float((sure.max(-1) - sure[rows, got[other].argmax(-1)]).max(initial=0.0)))
         print(f"{name}, {output}: difference {errors[-1]:.1e}, another best action in {other.sum()} of {other.size}")
-    return max(errors), *shares
+    return max(errors), *shares, max(leads)
 
 
 def engine_of(name: str, precision: str) -> Engine:
@@ -96,7 +103,7 @@ def test_the_float16_file_gives_the_same_actions(reference: Engine, windows: np.
     def infer(skeletons: np.ndarray) -> Predictions:
         return Predictions(*session.run(names, {"skeletons": skeletons}))
 
-    error, frames, clips = compare("float16 file", infer, reference, windows)
+    error, frames, clips, _ = compare("float16 file", infer, reference, windows)
     assert error < 1e-2
     assert frames < 1e-3
     assert clips == 0
@@ -104,7 +111,7 @@ def test_the_float16_file_gives_the_same_actions(reference: Engine, windows: np.
 
 def test_openvino_gives_the_same_actions(reference: Engine, windows: np.ndarray) -> None:
     with engine_of("openvino", "fp32") as engine:
-        error, frames, clips = compare(engine.name, engine.infer, reference, windows)
+        error, frames, clips, _ = compare(engine.name, engine.infer, reference, windows)
     assert error < 1e-4
     assert frames < 1e-3
     assert clips == 0
@@ -112,16 +119,17 @@ def test_openvino_gives_the_same_actions(reference: Engine, windows: np.ndarray)
 
 def test_openvino_in_bfloat16_gives_nearly_the_same_actions(reference: Engine, windows: np.ndarray) -> None:
     with engine_of("openvino", "bf16") as engine:
-        error, frames, clips = compare(engine.name, engine.infer, reference, windows)
+        error, frames, clips, lead = compare(engine.name, engine.infer, reference, windows)
     assert error < 5e-2
     assert frames < 1e-2
-    assert clips < 0.02
+    assert clips < 0.05  # of 60 windows
+    assert lead < 0.1  # where it differs, it was a toss-up
 
 
 @pytest.mark.parametrize("precision", ["fp16", "fp32"])
 def test_tensorrt_gives_the_same_actions(reference: Engine, windows: np.ndarray, precision: str) -> None:
     with engine_of("tensorrt", precision) as engine:
-        error, frames, clips = compare(engine.name, engine.infer, reference, windows)
+        error, frames, clips, _ = compare(engine.name, engine.infer, reference, windows)
     assert error < (1e-2 if precision == "fp16" else 1e-4)
     assert frames < 1e-3
     assert clips == 0
