@@ -5,9 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from usdrl_ros.skeleton.window import SkeletonWindow, frame_times, resample, resample_together
+from usdrl_ros.skeleton.window import SkeletonWindow, between, frame_times, resample
 
 START_NS = 1_700_000_000 * 10**9 + 1
+
+
+def window_at(window: SkeletonWindow, times_ns: np.ndarray) -> tuple[int, np.ndarray]:
+    """The stamp of the last sample that counts, and the joints (T, 25, 3) at some times."""
+    stamps, joints = np.empty((2, len(times_ns)), np.int64), np.empty((2, len(times_ns), 25, 3), np.float32)
+    last_ns = window.samples(times_ns, stamps, joints)
+    return last_ns, between(times_ns, *stamps, *joints)
 
 
 def interpolated(stamps: np.ndarray, joints: np.ndarray, times: np.ndarray) -> np.ndarray:
@@ -101,13 +108,15 @@ def test_the_window_keeps_its_span_and_one_sample_before(start_ns: int) -> None:
             assert window.last_ns == stamp
             first = max(k for k in range(len(stamps)) if k == 0 or stamps[k] <= stamp - span_ns)
             assert window.first_ns == stamps[first]
-            until = stamp - int(rng.integers(0, span_ns))
+            until = max(stamp - int(rng.integers(0, span_ns)), stamps[first])
             expected = [k for k in range(first, len(stamps)) if stamps[k] <= until]
-            found_stamps, found_joints = window.until(until)
-            assert found_stamps.tolist() == [stamps[k] for k in expected]
-            np.testing.assert_array_equal(found_joints, np.reshape([joints[k] for k in expected], (-1, 25, 3)))
-            if expected:
-                np.testing.assert_array_equal(window.newest(until), joints[expected[-1]])
+            asked = np.sort(rng.choice(np.arange(len(expected)), 9))
+            times_ns = np.array([stamps[expected[k]] for k in asked] + [until])
+            last_ns, found = window_at(window, times_ns)
+            assert last_ns == stamps[expected[-1]]
+            np.testing.assert_array_equal(found[:-1], [joints[expected[k]] for k in asked])
+            np.testing.assert_array_equal(found[-1], joints[expected[-1]])
+            np.testing.assert_array_equal(window.newest(until), joints[expected[-1]])
 
 
 def test_a_fast_source_still_fills_the_whole_span() -> None:
@@ -120,9 +129,8 @@ def test_a_fast_source_still_fills_the_whole_span() -> None:
     assert window.last_ns == end_ns
     assert end_ns - window.first_ns >= span_s * 1e9
     assert len(window) <= 1002
-    stamps, joints = window.until(end_ns)
     times = frame_times(19.999, 5.0, 64)
-    found = resample((stamps - START_NS) / 1e9, joints, times)
+    _, found = window_at(window, START_NS + np.round(times * 1e9).astype(np.int64))
     np.testing.assert_allclose(found[:, 0, 0], np.sin(times), atol=0.008)  # at the end 7 ms old at most
 
 
@@ -132,56 +140,87 @@ def test_a_stamp_that_is_not_later_is_refused(back_ns: int) -> None:
     window.append(START_NS, np.zeros((25, 3)))
     with pytest.raises(ValueError, match=f"stamp {START_NS - back_ns} ns is not after the last one, {START_NS} ns"):
         window.append(START_NS - back_ns, np.ones((25, 3)))
-    stamps, joints = window.until(START_NS)
-    assert stamps.tolist() == [START_NS]
+    last_ns, joints = window_at(window, np.array([START_NS, START_NS + 10**9]))
+    assert last_ns == START_NS
     assert (joints == 0).all()
 
 
-@pytest.mark.parametrize("unseen", [0.0, 0.01, 0.1, 1.0])
-def test_what_resampling_does_not_need_may_be_left_out(unseen: float) -> None:
-    """The same comes out; and little is kept where a whole skeleton is near."""
-    rng = np.random.default_rng(5)
+FRAMES_NS = np.round(frame_times(0.0, 3.0, 64) * 1e9).astype(np.int64)
+
+
+def flickering(rng: np.random.Generator, count: int, unseen: float) -> tuple[np.ndarray, np.ndarray]:
+    """Stamps (n,) ns and joints (n, 25, 3), each unseen for some samples at a time, one of them always."""
+    stamps = START_NS + np.cumsum(rng.integers(8, 80, count)) * 10**6
+    joints = rng.normal(0, 1, (count, 25, 3)).astype(np.float32)
+    turns = rng.random((count, 25)) < unseen / 4
+    hidden = turns | np.roll(turns, 1, 0) | np.roll(turns, 2, 0) | np.roll(turns, 3, 0)
+    joints[hidden] = np.nan
+    joints[:, 7] = np.nan
+    joints[rng.random(count) < unseen / 5, 3, 1] = np.nan  # one coordinate missing: unseen as well
+    joints[: count // 2, 9] = np.nan  # comes late
+    joints[count // 4 :, 11] = np.nan  # goes
+    return stamps, joints
+
+
+@pytest.mark.parametrize("unseen", [0.0, 0.02, 0.3, 0.9])
+def test_what_comes_bit_by_bit_is_resampled_as_at_once(unseen: float) -> None:
+    """Thousands of samples, for now and a while ago; a joint not seen in the window is not held for ever."""
+    rng = np.random.default_rng(int(unseen * 100))
     window = SkeletonWindow(7.0)
-    for i in range(200):
-        joints = rng.normal(0, 1, (25, 3)).astype(np.float32)
-        joints[rng.random(25) < unseen] = np.nan
-        window.append(START_NS + i * 33_333_333, joints)
-    end_ns = window.last_ns
-    times = frame_times(0.0, 3.0, 64)
-    since_ns = end_ns + int(np.floor(times[0] * 1e9))
-    all_of_it, needed = window.until(end_ns), window.until(end_ns, since_ns)
-    found, expected = (resample((stamps - end_ns) / 1e9, joints, times) for stamps, joints in (needed, all_of_it))
-    np.testing.assert_array_equal(found, expected)
-    assert (len(needed[0]) < 100) == (unseen < 0.1)
-    assert window.until(START_NS + 5, START_NS + 10**9)[0].size in (0, 1)
+    stamps, joints = flickering(rng, 3000, unseen)
+    checked = 0
+    for i, stamp in enumerate(stamps.tolist()):
+        window.append(stamp, joints[i])
+        if i % 41 and i > 5:
+            continue
+        end_ns = max(stamp - int(rng.choice([0, 0, 10**6, 5 * 10**8, 3 * 10**9])), int(stamps[0]))
+        last_ns, found = window_at(window, end_ns + FRAMES_NS)
+        past = (stamps <= end_ns) & (stamps <= stamp)
+        assert last_ns == stamps[past][-1]
+        expected = interpolated((stamps[past] - end_ns) / 1e9, joints[past], FRAMES_NS / 1e9)
+        recent = np.isfinite(joints[past & (stamps >= end_ns + FRAMES_NS[0])]).all(-1).any(0)
+        expected[:, ~recent] = np.nan
+        checked += int(recent.sum())
+        np.testing.assert_allclose(found, expected, atol=2e-5)
+    assert checked > 1000
 
 
-def test_nothing_before_the_first_sample() -> None:
+@pytest.mark.parametrize("unseen", [0.02, 0.5])
+def test_what_comes_later_does_not_change_an_earlier_window(unseen: float) -> None:
+    """A worker that is behind sees, bit for bit, what it would have seen in time."""
+    rng = np.random.default_rng(11)
+    window = SkeletonWindow(7.0)
+    stamps, joints = flickering(rng, 900, unseen)
+    in_time: list[tuple[np.ndarray, np.ndarray]] = []
+    for i, stamp in enumerate(stamps.tolist()):
+        window.append(stamp, joints[i])
+        in_time.append((stamp + FRAMES_NS, window_at(window, stamp + FRAMES_NS)[1]))
+        for times_ns, before in in_time[-20:]:
+            np.testing.assert_array_equal(window_at(window, times_ns)[1], before)
+
+
+def test_a_gap_longer_than_what_is_kept_is_not_bridged() -> None:
     window = SkeletonWindow(1.0)
-    window.append(START_NS, np.zeros((25, 3)))
-    stamps, joints = window.until(START_NS - 1)
-    assert stamps.shape == (0,)
-    assert joints.shape == (0, 25, 3)
+    for i in range(60):
+        joints = np.full((25, 3), float(i), np.float32)
+        if 5 <= i < 50:
+            joints[4] = np.nan
+        window.append(START_NS + i * 10**8, joints)
+    times_ns = START_NS + np.arange(49, 60) * 10**8
+    _, found = window_at(window, times_ns)
+    np.testing.assert_array_equal(found[:, 0, 0], np.arange(49, 60))
+    np.testing.assert_array_equal(found[:, 4, 0], [50, *range(50, 60)])
 
 
 def test_several_people_at_once_are_each_as_alone() -> None:
-    """Other numbers of samples, other times, joints unseen or not; one person has nothing but the unseen."""
     rng = np.random.default_rng(7)
-    times = frame_times(0.0, 4.0, 64)
-    samples = []
-    for unseen in (0.0, 0.3, 0.0, 0.9, 1.0, 0.02):
-        stamps = -6.0 + np.cumsum(rng.uniform(0.01, 0.1, int(rng.integers(1, 120))))
-        joints = rng.normal(0, 1, (len(stamps), 25, 3))
-        joints[rng.random((len(stamps), 25)) < unseen] = np.nan
-        samples.append((stamps, joints))
-    given = [joints.copy() for _, joints in samples]
-    stamps, joints = (np.concatenate(arrays) for arrays in zip(*samples, strict=True))
-    together = resample_together(stamps, joints, np.cumsum([len(each) for each, _ in samples]), times)
+    times = np.arange(64)
+    start, stop = np.sort(rng.integers(0, 64, (2, 6, 64)), 0)
+    before, after = rng.normal(0, 1, (2, 6, 64, 25, 3)).astype(np.float32)
+    together = between(times, start, stop, before, after.copy())
     assert together.shape == (6, 64, 25, 3)
-    for (stamps, joints), before, found in zip(samples, given, together, strict=True):
-        np.testing.assert_array_equal(joints, before)  # what is given is not changed
-        np.testing.assert_array_equal(found, resample(stamps, joints, times))
-        np.testing.assert_allclose(found, interpolated(stamps, joints, times), rtol=1e-12, atol=1e-12)
+    for i in range(6):
+        np.testing.assert_array_equal(together[i], between(times, start[i], stop[i], before[i], after[i].copy()))
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])

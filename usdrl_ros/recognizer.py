@@ -23,7 +23,7 @@ from usdrl_ros.skeleton.canonical import to_ntu25
 from usdrl_ros.skeleton.layouts import SPINE_BASE
 from usdrl_ros.skeleton.normalize import NORMALIZATION, model_input
 from usdrl_ros.skeleton.person import Person
-from usdrl_ros.skeleton.window import SkeletonWindow, frame_times, resample_together
+from usdrl_ros.skeleton.window import SkeletonWindow, between, frame_times
 
 MAX_PENDING_STEPS = 10
 """Steps that may wait for the worker; beyond, the oldest is left out: a second late at most at 10 Hz."""
@@ -106,8 +106,8 @@ class Recognizer:
         self._pending: deque[int] = deque()
         self._newest_ns: int | None = None
         self._events_started = 0
-        self._frame_times = frame_times(0.0, self.info.window_s, self.info.frames)
-        self._first_frame_ns = math.floor(self._frame_times[0] * 1e9)
+        self._frame_times_ns = np.round(frame_times(0.0, self.info.window_s, self.info.frames) * 1e9).astype(np.int64)
+        self._buffers = (np.empty(0), np.empty(0))
 
     @property
     def due(self) -> int:
@@ -140,10 +140,12 @@ class Recognizer:
             self._let_go(step.stamp_ns)
             gone, self._gone = self._gone, []
             tracks, skipped = self._choose(step.stamp_ns)
-            since_ns = step.stamp_ns + self._first_frame_ns
-            samples = [track.window.until(step.stamp_ns, since_ns) for track in tracks]
-            if tracks:  # copied while nobody adds to them
-                stamps_ns, joints = (np.concatenate(arrays) for arrays in zip(*samples, strict=True))
+            times_ns = step.stamp_ns + self._frame_times_ns
+            stamps_ns, joints = self._room(len(tracks))
+            seen_ns = [
+                track.window.samples(times_ns, stamps_ns[i], joints[i])  # copied while nobody adds to them
+                for i, track in enumerate(tracks)
+            ]
         for track, last_ns in gone:
             step.events.extend(self._end(track, last_ns))
         if skipped:
@@ -154,8 +156,7 @@ class Recognizer:
                 )
             )
         if tracks:
-            ends = np.cumsum([len(stamps) for stamps, _ in samples])
-            self._infer(step, tracks, stamps_ns, joints, ends)
+            self._infer(step, tracks, seen_ns, between(times_ns, *stamps_ns.swapaxes(0, 1), *joints.swapaxes(0, 1)))
         with self._lock:
             self.counters["steps"] += 1
             self.counters.update(problem.cause for problem in step.problems)
@@ -257,23 +258,18 @@ class Recognizer:
             there.sort(key=lambda track: (not track.decoder.running, track.distance(stamp_ns)))
         return there[:most], max(len(there) - most, 0)
 
-    def _infer(
-        self, step: Step, tracks: list[_Track], stamps_ns: np.ndarray, joints: np.ndarray, ends: np.ndarray
-    ) -> None:
+    def _infer(self, step: Step, tracks: list[_Track], seen_ns: list[int], windows: np.ndarray) -> None:
         """Judge all people; merge, decode, and add to the step.
 
         Args:
             step: That is run.
             tracks: (P,) the people.
-            stamps_ns: (S,) of their samples, one person's after the other's.
-            joints: (S, 25, 3) of these.
-            ends: (P,) the sample after a person's last one.
+            seen_ns: (P,) the stamps of their newest samples.
+            windows: (P, T, 25, 3) their joints in the model's frames, NaN unseen.
         """
-        windows = resample_together((stamps_ns - step.stamp_ns) / 1e9, joints, ends, self._frame_times)
         self._judge(tracks, model_input(windows, self.info.people))
-        seen = stamps_ns[ends - 1].tolist()
-        pelvis = joints[ends - 1, SPINE_BASE].tolist()  # where it was last seen: resampling has filled it in
-        for track, seen_ns, position in zip(tracks, seen, pelvis, strict=True):
+        pelvis = windows[:, -1, SPINE_BASE].tolist()  # where it was last seen
+        for track, stamp_ns, position in zip(tracks, seen_ns, pelvis, strict=True):
             if math.isfinite(sum(position)):
                 track.position = tuple(position)
             if not track.finite:
@@ -282,19 +278,27 @@ class Recognizer:
                 continue
             track.timeline.add(step.stamp_ns, track.detection, track.since_ns)
             newest = track.detection[-1]
-            step.scores.append(Scores(seen_ns, track.frame_id, track.person_id, newest, track.recognition))
-            states = track.decoder.update(track.timeline, seen_ns)
-            step.events.extend(self._event(track, state, seen_ns) for state in states)
+            step.scores.append(Scores(stamp_ns, track.frame_id, track.person_id, newest, track.recognition))
+            states = track.decoder.update(track.timeline, stamp_ns)
+            step.events.extend(self._event(track, state, stamp_ns) for state in states)
+
+    def _room(self, people: int) -> tuple[np.ndarray, np.ndarray]:
+        """What `SkeletonWindow.samples` fills in for so many people; the same memory at each step."""
+        if len(self._buffers[0]) < people:
+            shape = (people, 2, self.info.frames)
+            self._buffers = (np.empty(shape, np.int64), np.empty((*shape, 25, 3), np.float32))
+        stamps_ns, joints = self._buffers
+        return stamps_ns[:people], joints[:people]
 
     def _judge(self, tracks: list[_Track], skeletons: np.ndarray) -> None:
         """Run the model, in one batch, on the windows that are not the same as the last one of their person."""
-        new = [i for i, track in enumerate(tracks) if not np.array_equal(skeletons[i], track.input)]
+        new = [i for i, track in enumerate(tracks) if not _same(skeletons[i], track.input)]
         if not new:
             return
         chosen = skeletons if len(new) == len(tracks) else skeletons[new]
         predictions = self._engine.infer(chosen)
         detection, recognition = softmax(predictions.detection), softmax(predictions.recognition)
-        finite = np.isfinite(detection).all((1, 2)) & np.isfinite(recognition).all(1)
+        finite = np.isfinite(np.add.reduce(detection, (1, 2)) + np.add.reduce(recognition, 1))
         for k, i in enumerate(new):
             track = tracks[i]
             track.input, track.finite = chosen[k], bool(finite[k])
@@ -330,6 +334,11 @@ def _decoding(settings: Settings) -> DecoderSettings:
         settings.patience_s,
         settings.ongoing_period_s,
     )
+
+
+def _same(window: np.ndarray, last: np.ndarray) -> bool:
+    """Whether a window (3, T, 25, M) is the last one: most often the newest frames alone show that it is not."""
+    return len(last) > 0 and np.array_equal(window[:, -1], last[:, -1]) and np.array_equal(window, last)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
+_LEAST_WEIGHT = np.float32(1e-12)
+
 
 class Timeline:
     """Weighted mean of all windows' class probabilities, of the last `history_s` seconds."""
@@ -17,14 +19,15 @@ class Timeline:
         """Take the length of a cell, the frames of a window, and the number of classes, background included."""
         self.cell_ns, self._frames = cell_ns, frames
         self._size = max(int(history_s * 1e9 / cell_ns), 2 * frames)
-        self._sum = np.zeros((2 * self._size, classes))
-        self._weight = np.zeros(2 * self._size)
-        self._first = 0  # cell of row 0
+        self._sum = np.zeros((classes, 2 * self._size), np.float32)  # what is read most often is one class over time
+        self._weight = np.zeros(2 * self._size, np.float32)
+        self._first = 0  # cell of place 0
         self._stop = 0  # first cell after the newest
         self._empty = True
+        self._changed = 0  # first cell that the newest window has changed
         # A frame at a window's edge has been seen with one side of its surroundings only.
         edge = np.minimum(np.arange(1, frames + 1), np.arange(frames, 0, -1)) / (frames / 2)
-        self._window_weight = 0.2 + 0.8 * np.minimum(1.0, 2.0 * edge)
+        self._window_weight = (0.2 + 0.8 * np.minimum(1.0, 2.0 * edge)).astype(np.float32)
 
     def add(self, end_ns: int, probabilities: np.ndarray, since_ns: int) -> None:
         """Merge a window that ends at `end_ns`: probabilities (frames, classes), but none before `since_ns`."""
@@ -32,20 +35,22 @@ class Timeline:
         oldest = newest - self._frames + 1
         if self._empty:
             self._first, self._stop, self._empty = oldest, newest + 1, False
-        if newest - self._first >= len(self._sum):  # slide the newer half to the start, or begin anew after a long gap
-            shift = min(newest - self._first - self._size + 1, len(self._sum))
+        places = len(self._weight)
+        if newest - self._first >= places:  # slide the newer half to the start, or begin anew after a long gap
+            shift = min(newest - self._first - self._size + 1, places)
             for array in (self._sum, self._weight):
-                array[: len(array) - shift] = array[shift:]
-                array[len(array) - shift :] = 0.0
+                array[..., : places - shift] = array[..., shift:]
+                array[..., places - shift :] = 0.0
             self._first = newest - self._size + 1
         self._stop = max(self._stop, newest + 1)
         begin = max(oldest, self._first, since_ns // self.cell_ns)
         if begin > newest:  # older than what is kept
             return
         frames = slice(self._frames - int(newest - begin + 1), self._frames)
-        rows = slice(begin - self._first, newest - self._first + 1)
-        self._sum[rows] += self._window_weight[frames, None] * probabilities[frames]
-        self._weight[rows] += self._window_weight[frames]
+        self._changed = begin
+        cells = slice(begin - self._first, newest - self._first + 1)
+        self._sum[:, cells] += (self._window_weight[frames, None] * probabilities[frames]).T
+        self._weight[cells] += self._window_weight[frames]
 
     @property
     def first(self) -> int:
@@ -64,7 +69,12 @@ class Timeline:
             begin, stop: Cells.
             classes: All of them, (stop - begin, classes), or one, (stop - begin,).
         """
-        rows = slice(begin - self._first, stop - self._first)
-        weight = np.maximum(self._weight[rows], 1e-12)
-        sums = self._sum[rows, classes]
-        return sums / (weight if sums.ndim == 1 else weight[:, None])
+        cells = slice(begin - self._first, stop - self._first)
+        return (self._sum[classes, cells] / np.maximum(self._weight[cells], _LEAST_WEIGHT)).T
+
+    def reached(self, probability: float) -> list[int]:
+        """The classes that have this probability or more in a cell that the newest window has changed."""
+        cells = slice(max(self._changed, self.first) - self._first, self._stop - self._first)
+        least = probability * np.maximum(self._weight[cells], _LEAST_WEIGHT)
+        found: list[int] = np.logical_or.reduce(self._sum[:, cells] >= least, 1).nonzero()[0].tolist()
+        return found

@@ -95,27 +95,43 @@ class Layout:
             )
         seen = np.isfinite(joints).all(-1)
         if confidence is None:
-            confidence = np.ones(seen.shape)
-        confidence = np.where(seen, np.clip(np.nan_to_num(confidence), 0.0, 1.0), 0.0)
-        seen &= confidence > 0.0
-        known = np.where(seen[..., None], joints, 0.0)
-        mapped, mapped_confidence = _apply(self.matrix, known, confidence)
-        for fallback in self.fallbacks:
+            confidence = seen.astype(float)
+        else:
+            confidence = np.where(seen, np.clip(np.nan_to_num(confidence), 0.0, 1.0), 0.0)
+            seen = confidence > 0.0
+        known = joints if seen.all() else np.where(seen[..., None], joints, 0.0)
+        mapped, mapped_confidence = self._rules[0].apply(known, confidence)
+        for fallback in self._rules[1:]:
             lost = mapped_confidence <= 0.0
             if not lost.any():
                 break
-            instead, instead_confidence = _apply(fallback, known, confidence)
+            instead, instead_confidence = fallback.apply(known, confidence)
             mapped = np.where(lost[..., None], instead, mapped)
             mapped_confidence = np.where(lost, instead_confidence, mapped_confidence)
         mapped[mapped_confidence <= 0.0] = np.nan
         return mapped, mapped_confidence
 
+    @cached_property
+    def _rules(self) -> tuple[_Rule, ...]:
+        return tuple(_Rule(matrix) for matrix in (self.matrix, *self.fallbacks))
 
-def _apply(matrix: np.ndarray, joints: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Joints (..., 25, 3) by a matrix, and the least confidence (..., 25) of the sources of each."""
-    uses = matrix != 0.0
-    least = np.where(uses, confidence[..., None, :], np.inf).min(-1)
-    return matrix @ joints, np.where(uses.any(-1), least, 0.0)
+
+class _Rule:
+    """A matrix (25, V), and for each row the sources that it uses, in a table without holes."""
+
+    def __init__(self, matrix: np.ndarray) -> None:
+        self._matrix = matrix
+        uses = matrix != 0.0
+        self._known = uses.any(-1)
+        most = max(int(uses.sum(-1).max()), 1)
+        first = np.argsort(~uses, axis=-1, kind="stable")[:, :most]
+        # Where a row uses fewer, its first source again; where it uses none, any: that row is told as unknown.
+        self._sources = np.where(np.take_along_axis(uses, first, -1), first, first[:, :1])
+
+    def apply(self, joints: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Joints (..., 25, 3), and the least confidence (..., 25) of the sources of each, 0 where there is none."""
+        least = np.minimum.reduce(confidence[..., self._sources], -1)
+        return self._matrix @ joints, np.where(self._known, least, 0.0)
 
 
 def available_layouts() -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from usdrl_ros.skeleton.window import all_finite
 
 NORMALIZATION = "spine_mid_upright_shoulders_along_x"
 """Name of this normalisation in a model's metadata."""
+_YZX, _ZXY = [1, 2, 0], [2, 0, 1]
 
 
 def normalize(joints: np.ndarray) -> np.ndarray:
@@ -56,15 +57,20 @@ def _centred(joints: np.ndarray) -> tuple[np.ndarray, bool]:
 
 def upright_rotation(joints: np.ndarray) -> np.ndarray:
     """The rotation (..., 3, 3) by which `normalize` turns skeletons, from the main person's joints (..., T, 25, 3)."""
-    up = _first_seen(joints, SPINE_MID, SPINE_BASE)
-    across = _first_seen(joints, SHOULDER_RIGHT, SHOULDER_LEFT)
-    side = _cross(up, across)
-    up_squared, across_squared, side_squared = ((each * each).sum(-1) for each in (up, across, side))
+    ends = joints[..., 0, (SPINE_MID, SHOULDER_RIGHT, SPINE_BASE, SHOULDER_LEFT), :]
+    both = ends[..., :2, :] - ends[..., 2:, :]
+    if not np.isfinite(both).all():
+        both[..., 0, :] = _first_seen(joints, SPINE_MID, SPINE_BASE)
+        both[..., 1, :] = _first_seen(joints, SHOULDER_RIGHT, SHOULDER_LEFT)
+    up, across = both[..., 0, :], both[..., 1, :]
+    # Both turns at once: what comes to lie along x are the shoulders, along y what is normal to them and the spine.
+    rotation = np.empty((*across.shape, 3), across.dtype)
+    rotation[..., 0, :], rotation[..., 1, :] = across, _cross(up, across)
+    squared = (rotation[..., :2, :] ** 2).sum(-1)
+    across_squared, side_squared = squared[..., 0], squared[..., 1]
+    up_squared = (up * up).sum(-1)
     if ((side_squared > 1e-12 * up_squared * across_squared) & (up_squared > 1e-18)).all():
-        # Both turns at once: what comes to lie along x are the shoulders, along y what is normal to them and the spine.
-        rotation = np.empty((*across.shape, 3), across.dtype)
-        rotation[..., 0, :] = across / np.sqrt(across_squared)[..., None]
-        rotation[..., 1, :] = side / np.sqrt(side_squared)[..., None]
+        rotation[..., :2, :] /= np.sqrt(squared)[..., None]
         rotation[..., 2, :] = _cross(rotation[..., 0, :], rotation[..., 1, :])
         return rotation
     turn = rotation_between(up, np.array([0.0, 0.0, 1.0]))
@@ -76,11 +82,15 @@ def model_input(joints: np.ndarray, people: int) -> np.ndarray:
 
     The other people's places are zero.
     """
-    count, frames, vertices, _ = joints.shape
-    centred, whole = _centred(joints[:, :, None])
-    turn = upright_rotation(centred[:, :, 0]).astype(joints.dtype, copy=False)
-    # As `normalize` turns them, but written coordinate by coordinate.
-    turned = np.matmul(turn, centred.reshape(count, -1, 3).swapaxes(1, 2)).reshape(count, 3, frames, vertices)
+    turn = upright_rotation(joints).astype(joints.dtype, copy=False)
+    # As `normalize` centres and turns them, but coordinate by coordinate.
+    by_axis = joints.transpose(0, 3, 1, 2)
+    centred = np.empty(by_axis.shape, joints.dtype)
+    np.subtract(by_axis, by_axis[..., SPINE_MID : SPINE_MID + 1], out=centred)
+    whole = all_finite(centred)
+    if not whole:
+        centred[:] = _centred(joints[:, :, None])[0][:, :, 0].transpose(0, 3, 1, 2)
+    turned = np.matmul(turn, centred.reshape(len(joints), 3, -1)).reshape(centred.shape)
     if not whole:
         np.nan_to_num(turned, copy=False)
     if people == 1:
@@ -140,15 +150,11 @@ def shoulders_along_x(across: np.ndarray) -> np.ndarray:
 
 def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """`np.cross` of vectors (..., 3), several times as fast for a few of them."""
-    (ax, ay, az), (bx, by, bz) = ([each[..., i] for i in range(3)] for each in (a, b))
-    return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], -1)
+    return a[..., _YZX] * b[..., _ZXY] - a[..., _ZXY] * b[..., _YZX]
 
 
 def _first_seen(joints: np.ndarray, end: int, start: int) -> np.ndarray:
     """From joints (..., T, 25, 3), the vector between two that is the first without NaN in time: (..., 3), or NaN."""
-    first_frame = joints[..., 0, end, :] - joints[..., 0, start, :]
-    if np.isfinite(first_frame).all():
-        return first_frame
     vectors = joints[..., end, :] - joints[..., start, :]
     first = np.isfinite(vectors).all(-1).argmax(-1)
     return np.take_along_axis(vectors, first[..., None, None], -2)[..., 0, :]

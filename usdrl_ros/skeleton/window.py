@@ -10,14 +10,18 @@ import numpy as np
 
 _FINEST = 1000
 """Samples nearer to the one before than this part of the span are left out: a window has 64 frames."""
-_TRIED = 8
-"""Samples that are looked at for one without an unseen joint, before all are taken."""
 _CAPACITY = _FINEST + 2
 """Most samples a buffer keeps at a time: those of its span and one before it."""
+_NEVER = -1
+"""In place of a row: a joint was not seen in any that is kept."""
 
 
 class SkeletonWindow:
-    """Ring buffer of one person's skeletons, NTU-25 order."""
+    """Ring buffer of one person's skeletons, NTU-25 order.
+
+    What is unseen is filled in as samples come, once for all windows: between two sightings of a joint on the line
+    between them, and held before the first one and after the last.
+    """
 
     def __init__(self, span_s: float) -> None:
         """Keep the last `span_s` seconds."""
@@ -25,7 +29,9 @@ class SkeletonWindow:
         self._last_ns = 0
         self._stamps = np.empty(2 * _CAPACITY, np.int64)
         self._joints = np.empty((2 * _CAPACITY, 25, 3), np.float32)
+        self._seen = np.empty((2 * _CAPACITY, 25), bool)
         self._begin = self._end = 0
+        self._sighted: dict[int, int] = {}  # rows of the last sightings of the joints that the newest sample lacks
 
     def __len__(self) -> int:
         return self._end - self._begin
@@ -51,40 +57,95 @@ class SkeletonWindow:
         self._last_ns = stamp_ns
         if len(self) and stamp_ns - int(self._stamps[self._end - 1]) < self._span_ns // _FINEST:
             return
-        if self._end == len(self._stamps):  # slide the kept half back to the start
-            kept = slice(self._begin, self._end)
-            count = len(self)
-            self._stamps[:count] = self._stamps[kept]
-            self._joints[:count] = self._joints[kept]
-            self._begin, self._end = 0, count
-        self._stamps[self._end] = stamp_ns
-        self._joints[self._end] = joints
+        if self._end == len(self._stamps):
+            self._slide()
+        row = self._end
+        self._stamps[row] = stamp_ns
+        self._joints[row] = joints
         self._end += 1
+        self._seen[row] = seen = np.isfinite(np.add.reduce(joints, 1))
+        if self._sighted or not seen.all():
+            self._fill(row, seen)
         # One sample before the span stays, so that the span's first frame can be interpolated.
-        self._begin += max(self._count(stamp_ns - self._span_ns) - 1, 0)
+        while self._begin < row and self._stamps[self._begin + 1] <= stamp_ns - self._span_ns:
+            self._begin += 1
 
     def newest(self, stamp_ns: int) -> np.ndarray:
         """The newest joints (25, 3) not later than a stamp, which must not be before `first_ns`."""
         return self._joints[self._begin + self._count(stamp_ns) - 1]
 
-    def until(self, stamp_ns: int, since_ns: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """The stamps (n,) ns and joints (n, 25, 3) not later than a stamp: views, which hold until the next sample.
+    def samples(self, times_ns: np.ndarray, stamps_ns: np.ndarray, joints: np.ndarray) -> int:
+        """What the joints at given times lie between, as far as it was known at the last of these times.
+
+        A joint that was not seen since the first of these times is NaN, and so is one that was never seen.
 
         Args:
-            stamp_ns: That stamp.
-            since_ns: What resampling from here on does not need may be left out: all before a sample that is not later
-                and in which every joint is seen.
-        """
-        begin = self._begin if since_ns is None else self._needed(since_ns)
-        kept = slice(begin, max(begin, self._begin + self._count(stamp_ns)))
-        return self._stamps[kept], self._joints[kept]
+            times_ns: (T,) stamps, increasing; the last one not before `first_ns`.
+            stamps_ns: (2, T) filled in: of the samples before and after each time; before the first sample that one,
+                after the last one that.
+            joints: (2, T, 25, 3) float32, filled in: the joints in these samples.
 
-    def _needed(self, since_ns: int) -> int:
-        """Row of the oldest sample that matters from a stamp on; whole ones are looked for among a few."""
-        stop = self._begin + self._count(since_ns)
-        start = max(stop - _TRIED, self._begin)
-        whole = np.isfinite(np.add.reduce(self._joints[start:stop], (1, 2))).nonzero()[0]
-        return start + int(whole[-1]) if len(whole) else self._begin
+        Returns:
+            The stamp of the last sample that counted.
+        """
+        last = self._begin + self._count(int(times_ns[-1])) - 1
+        kept = slice(self._begin, last + 1)
+        after = self._stamps[kept].searchsorted(times_ns, "right")
+        rows = np.array((after - 1, after))
+        np.maximum(rows[0], 0, out=rows[0])
+        np.minimum(rows[1], last - self._begin, out=rows[1])
+        self._stamps[kept].take(rows, out=stamps_ns, mode="clip")  # the mode that writes to `out` at once
+        self._joints[kept].take(rows, 0, out=joints, mode="clip")
+        if last < self._end - 1 or self._sighted:
+            self._hide(last, times_ns, rows + self._begin, joints)
+        return int(self._stamps[last])
+
+    def _fill(self, row: int, seen: np.ndarray) -> None:
+        """Fill in what is unseen in a new sample, and the gaps of the joints that have come back with it."""
+        new = self._joints[row]
+        came_back: dict[int, list[int]] = {}
+        for joint in [joint for joint in self._sighted if seen[joint]]:
+            came_back.setdefault(max(self._sighted.pop(joint), self._begin - 1), []).append(joint)
+        for last, joints in came_back.items():
+            if last < self._begin:  # never seen, or that is forgotten
+                self._joints[self._begin : row, joints] = new[joints]
+                continue
+            passed = self._stamps[last + 1 : row] - self._stamps[last]
+            share = (passed / (self._stamps[row] - self._stamps[last]))[:, None, None]
+            start = self._joints[last, joints]
+            self._joints[last + 1 : row, joints] = start + share * (new[joints] - start)
+        before = self._joints[row - 1] if row > self._begin else np.full((25, 3), np.nan)
+        for joint in (~seen).nonzero()[0].tolist():
+            new[joint] = before[joint]
+            self._sighted.setdefault(joint, row - 1 if row > self._begin else _NEVER)
+
+    def _hide(self, last: int, times_ns: np.ndarray, rows: np.ndarray, joints: np.ndarray) -> None:
+        """Take back what `samples` may not know of the joints that are unseen in its last sample.
+
+        Args:
+            last: Row of that sample.
+            times_ns: As `samples` has them.
+            rows: (2, T) that the joints are from.
+            joints: (2, T, 25, 3), changed in place.
+        """
+        hidden = (~self._seen[last]).nonzero()[0]
+        if not len(hidden):
+            return
+        seen = self._seen[self._begin : last + 1, hidden]
+        sighted = last - seen[::-1].argmax(0)
+        gone = ~seen.any(0) | (self._stamps[sighted] < times_ns[0])
+        joints[:, :, hidden[gone]] = np.nan
+        if last < self._end - 1:  # later samples may have filled in what follows the last sighting
+            for joint, row in zip(hidden[~gone].tolist(), sighted[~gone].tolist(), strict=True):
+                joints[rows > row, joint] = self._joints[row, joint]
+
+    def _slide(self) -> None:
+        """Move what is kept back to the start."""
+        kept, count = slice(self._begin, self._end), len(self)
+        for array in (self._stamps, self._joints, self._seen):
+            array[:count] = array[kept]
+        self._sighted = {joint: max(row - self._begin, _NEVER) for joint, row in self._sighted.items()}
+        self._begin, self._end = 0, count
 
     def _count(self, stamp_ns: int) -> int:
         return int(self._stamps[self._begin : self._end].searchsorted(stamp_ns, "right"))
@@ -107,68 +168,38 @@ def resample(stamps: np.ndarray, joints: np.ndarray, times: np.ndarray) -> np.nd
         (T, V, 3): interpolated linearly between the sightings of each joint, held beyond its first and last one;
         NaN where a joint was never seen.
     """
-    start = max(int(stamps.searchsorted(times[0], "right")) - 1, 0)
-    if start and all_finite(joints[start:]):  # where all is seen, older samples than the one before do not count
-        stamps, joints = stamps[start:], joints[start:]
-    return resample_together(stamps, joints.copy(), np.array([len(stamps)]), times)[0]
-
-
-def resample_together(stamps: np.ndarray, joints: np.ndarray, ends: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """What `resample` gives for each of P people, at the same times: (P, T, V, 3).
-
-    All samples lie in one array, so that the number of NumPy's calls does not grow with the number of people.
-
-    Args:
-        stamps: (S,) seconds, of several people, one after the other.
-        joints: (S, V, 3); what is unseen is filled in, in place.
-        ends: (P,) the sample after a person's last one.
-        times: (T,) seconds, increasing.
-    """
-    starts = np.concatenate([[0], ends[:-1]])
-    if not all_finite(joints):
-        fill_unseen(stamps, joints, starts, ends)
-    people = zip(starts.tolist(), ends.tolist(), strict=True)
-    after = np.stack([stamps[start:end].searchsorted(times, "right") for start, end in people]) + starts[:, None]
-    before = np.maximum(after - 1, starts[:, None])
-    after = np.minimum(after, ends[:, None] - 1)
-    gap = stamps[after] - stamps[before]
-    share = np.clip((times - stamps[before]) / np.where(gap > 0, gap, 1.0), 0.0, 1.0)
-    start, result = joints[before], joints[after]
-    result -= start
-    result *= share[..., None, None].astype(joints.dtype)
-    result += start
+    after = stamps.searchsorted(times, "right")
+    before, after = np.maximum(after - 1, 0), np.minimum(after, len(stamps) - 1)
+    result = between(times, stamps[before], stamps[after], joints[before], joints[after])
+    if not all_finite(joints[before[0] :]):  # where all is seen, older samples do not count
+        seen = np.isfinite(joints).all(-1)
+        for joint in (~seen.all(0)).nonzero()[0].tolist():
+            own = seen[:, joint]
+            for axis in range(3):
+                values = np.interp(times, stamps[own], joints[own, joint, axis]) if own.any() else np.nan
+                result[:, joint, axis] = values
     return result
 
 
-def fill_unseen(stamps: np.ndarray, joints: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> None:
-    """Put what resampling would give at their stamps for joints that are not seen; a joint never seen stays NaN.
+def between(
+    times: np.ndarray, start: np.ndarray, stop: np.ndarray, before: np.ndarray, after: np.ndarray
+) -> np.ndarray:
+    """Joints at some times, on the line between what they are before and after.
 
     Args:
-        stamps: (S,) seconds, of several people, one after the other.
-        joints: (S, V, 3), changed in place.
-        starts, ends: (P,) a person's first sample, and the one after the last.
+        times: (T,) in any unit.
+        start, stop: (..., T) the times before and after these, in the same unit.
+        before, after: (..., T, V, 3) the joints at those; `after` is changed.
+
+    Returns:
+        (..., T, V, 3), in place of `after`.
     """
-    count, joint_count = joints.shape[:2]
-    rows = joints.reshape(-1, 3)
-    sample, joint = np.divmod(np.flatnonzero(~np.isfinite(rows @ np.ones(3, joints.dtype))), joint_count)
-    unseen = np.sort(joint * count + sample)  # a joint's samples lie side by side, and what is unseen in runs
-    if not len(unseen):
-        return
-    joint, sample = np.divmod(unseen, count)
-    begins = np.concatenate([[True], unseen[1:] - unseen[:-1] > 1])
-    run = np.cumsum(begins) - 1
-    before = (unseen[begins] - 1)[run] - joint * count
-    after = (unseen[np.concatenate([begins[1:], [True]])] + 1)[run] - joint * count
-    person = np.searchsorted(ends, sample, "right")
-    has_before, has_after = before >= starts[person], after < ends[person]
-    known = has_before | has_after
-    before, after = np.where(has_before, before, after)[known], np.where(has_after, after, before)[known]
-    joint, sample = joint[known], sample[known]
-    gap = stamps[after] - stamps[before]
-    share = np.clip((stamps[sample] - stamps[before]) / np.where(gap > 0, gap, 1.0), 0.0, 1.0)
-    start = rows[before * joint_count + joint]
-    change = rows[after * joint_count + joint] - start
-    rows[sample * joint_count + joint] = start + share[:, None].astype(joints.dtype) * change
+    gap = stop - start
+    share = np.minimum(np.maximum(times - start, 0) / np.where(gap > 0, gap, 1), 1.0)
+    after -= before
+    after *= share[..., None, None].astype(after.dtype)
+    after += before
+    return after
 
 
 def all_finite(values: np.ndarray) -> bool:
