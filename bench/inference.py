@@ -28,7 +28,7 @@ from bench.timing import processor
 from usdrl_ros.inference.engine import ModelError, default_model, load_engine
 
 PARTS = ("engines", "agreement", "steps", "dds")
-PEOPLE = (1, 2, 4, 8, 16)
+PEOPLE = (1, 2, 4, 6, 8, 16)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--threads", type=int, default=2, help="CPU threads of an inference, for all alike (%(default)s)")
     add("--widths", type=int, nargs="+", default=[256, 1024], help="H of the networks (256 1024)")
     add("--batches", type=int, nargs="+", default=[1, 2, 4, 8], help="windows an inference (1 2 4 8)")
-    add("--people", type=int, nargs="+", default=PEOPLE, help="people in a step (1 2 4 8 16)")
+    add("--people", type=int, nargs="+", default=PEOPLE, help="people in a step (1 2 4 6 8 16)")
     add("--engines", nargs="+", default=[], help='only these, as "openvino" or "openvino bf16" (all)')
     add("--seconds", type=float, default=3.0, help="of each way and batch (%(default)s)")
     add("--scene", type=float, default=40.0, help="seconds of the scene of steps and dds (%(default)s)")
