@@ -14,6 +14,7 @@ from usdrl_ros.skeleton.window import resample
 MIRRORED = np.array(mirrored_joints(25))
 """NTU-25's joints with left and right swapped."""
 LEFT_LEG = (12, 13, 14, 15)
+LEFT_ARM = (4, 5, 6, 7, 21, 22)
 RIGHT_ARM = (8, 9, 10, 11, 23, 24)
 NOISE_M = 0.02
 TILT_DEG = 30.0
@@ -101,7 +102,8 @@ CONDITIONS: dict[str, Condition] = {
     "60 Hz": at_rate(60.0),
     "2 cm noise": noisy,
     "left leg unseen": unseen(LEFT_LEG),
-    "right arm unseen": unseen(RIGHT_ARM),
+    "right arm unseen": unseen(RIGHT_ARM),  # most people act with it
+    "left arm unseen": unseen(LEFT_ARM),
     "through COCO-17": through("coco_17"),
     "through BODY_34": through("zed_body_34"),
     "mirrored (left-handed)": left_handed,
