@@ -117,3 +117,17 @@ def test_a_window_older_than_the_history_changes_nothing() -> None:
 def test_an_empty_timeline_is_empty() -> None:
     timeline = Timeline(CELL_NS, FRAMES, 3)
     assert timeline.posterior(timeline.first, timeline.stop).shape == (0, 3)
+
+
+@pytest.mark.parametrize("least", [0.2, 0.5, 0.9])
+def test_what_is_reached_is_in_the_cells_that_a_window_changed(least: float) -> None:
+    rng = np.random.default_rng(6)
+    timeline = Timeline(CELL_NS, FRAMES, 5, 10.0)
+    end_ns, found = 0, 0
+    for _ in range(400):
+        end_ns += int(rng.choice([0.1, 0.5, 30.0], p=[0.8, 0.19, 0.01]) * 1e9)
+        timeline.add(end_ns, rng.dirichlet(np.full(5, 0.3), FRAMES), 0)
+        changed = timeline.posterior(timeline.stop - FRAMES, timeline.stop)
+        assert timeline.reached(least) == (changed >= least).any(0).nonzero()[0].tolist()
+        found += len(timeline.reached(least))
+    assert 0 < found < 5 * 400

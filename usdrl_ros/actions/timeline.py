@@ -73,8 +73,8 @@ class Timeline:
         return (self._sum[classes, cells] / np.maximum(self._weight[cells], _LEAST_WEIGHT)).T
 
     def reached(self, probability: float) -> list[int]:
-        """The classes that have this probability or more in a cell that the newest window has changed."""
+        """The classes that may have this probability or more in a cell that the newest window has changed."""
         cells = slice(max(self._changed, self.first) - self._first, self._stop - self._first)
-        least = probability * np.maximum(self._weight[cells], _LEAST_WEIGHT)
-        found: list[int] = np.logical_or.reduce(self._sum[:, cells] >= least, 1).nonzero()[0].tolist()
+        above = self._sum[:, cells] >= np.float32(probability) * self._weight[cells]
+        found: list[int] = np.logical_or.reduce(above, 1).nonzero()[0].tolist()
         return found

@@ -14,6 +14,7 @@ _CAPACITY = _FINEST + 2
 """Most samples a buffer keeps at a time: those of its span and one before it."""
 _NEVER = -1
 """In place of a row: a joint was not seen in any that is kept."""
+_BEFORE_AND_AFTER = np.array([[1], [0]])
 
 
 class SkeletonWindow:
@@ -88,16 +89,15 @@ class SkeletonWindow:
         Returns:
             The stamp of the last sample that counted.
         """
-        last = self._begin + self._count(int(times_ns[-1])) - 1
-        kept = slice(self._begin, last + 1)
-        after = self._stamps[kept].searchsorted(times_ns, "right")
-        rows = np.array((after - 1, after))
-        np.maximum(rows[0], 0, out=rows[0])
-        np.minimum(rows[1], last - self._begin, out=rows[1])
-        self._stamps[kept].take(rows, out=stamps_ns, mode="clip")  # the mode that writes to `out` at once
-        self._joints[kept].take(rows, 0, out=joints, mode="clip")
+        last = self._end - 1
+        if self._stamps[last] > times_ns[-1]:
+            last = self._begin + self._count(int(times_ns[-1])) - 1
+        stamps = self._stamps[self._begin : last + 1]
+        rows = stamps.searchsorted(times_ns, "right") - _BEFORE_AND_AFTER
+        stamps.take(rows, out=stamps_ns, mode="clip")  # beyond an end: the sample at that end
+        self._joints[self._begin : last + 1].take(rows, 0, out=joints, mode="clip")
         if last < self._end - 1 or self._sighted:
-            self._hide(last, times_ns, rows + self._begin, joints)
+            self._hide(last, times_ns, self._begin + rows, joints)
         return int(self._stamps[last])
 
     def _fill(self, row: int, seen: np.ndarray) -> None:
@@ -125,7 +125,7 @@ class SkeletonWindow:
         Args:
             last: Row of that sample.
             times_ns: As `samples` has them.
-            rows: (2, T) that the joints are from.
+            rows: (2, T) that the joints are from; beyond an end, those at that end.
             joints: (2, T, 25, 3), changed in place.
         """
         hidden = (~self._seen[last]).nonzero()[0]
