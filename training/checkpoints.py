@@ -24,8 +24,6 @@ from training.model.weights import encoder_from_authors, options_of_encoder, pro
 
 _NETWORK, _ENCODER, _PROJECTORS = "model.", "model.encoder.", "projectors."
 HEADS = ("detection", "recognition")
-_BUILT_FROM = ("architecture", "width", "heads", "layers", "frames", "joints", "people")
-"""Options in which an encoder and a checkpoint must agree."""
 
 
 class CheckpointError(ValueError):
@@ -49,11 +47,6 @@ class Checkpoint:
     state: dict[str, Tensor]
     projectors: dict[str, Tensor] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def encoder(self) -> dict[str, Tensor]:
-        """The encoder's weights."""
-        return _under("encoder.", self.state)
 
     @property
     def trained_heads(self) -> tuple[str, ...]:
@@ -117,39 +110,6 @@ def load_checkpoint(path: Path, *, modality: str = "joint", heads: int = 1) -> t
     return found.network(), found.training
 
 
-def load_encoder(path: Path, options: ModelOptions | None = None) -> dict[str, Tensor]:
-    """The weights of a checkpoint's encoder, for `load_state_dict` of an encoder built from `options`.
-
-    Args:
-        path: The file. An authors' checkpoint is taken to be of the options' one modality and heads.
-        options: What the encoder is built from; None: whatever the checkpoint says. Its modalities may be some of the
-            checkpoint's; attention may differ (a full encoder begins a causal one), and so may what has no weights.
-
-    Raises:
-        CheckpointError: The file cannot be read, or is of another encoder.
-    """
-    modality = options.modalities[0] if options else "joint"
-    found = read_checkpoint(path, modality=modality, heads=options.heads if options else 1)
-    found.network()  # checks that the weights are those that the options promise
-    if options is None:
-        return found.encoder
-    wanted = {key: getattr(options, key) for key in _BUILT_FROM}
-    held = {key: getattr(found.options, key) for key in _BUILT_FROM}
-    if different := [key for key in _BUILT_FROM if wanted[key] != held[key]]:
-        raise CheckpointError(
-            f"{path} holds an encoder with {_listed(held, different)}; wanted is {_listed(wanted, different)}: "
-            "take another checkpoint, or set these options to what it holds"
-        )
-    if missing := [name for name in options.modalities if name not in found.options.modalities]:
-        raise CheckpointError(
-            f"{path} holds an encoder of {', '.join(found.options.modalities)}; "
-            f"wanted is {', '.join(options.modalities)}, and {', '.join(missing)} is missing"
-        )
-    left_out = set(found.options.modalities) - set(options.modalities)
-    embeddings = tuple(f"{stream}_embedding.{name}." for stream in ("temporal", "spatial") for name in left_out)
-    return {key: value for key, value in found.encoder.items() if not key.startswith(embeddings)}
-
-
 def _ours(path: Path, content: dict[str, Any]) -> Checkpoint:
     options, training = content["hyper_parameters"]["model"], content["hyper_parameters"]["training"]
     state = content["state_dict"]
@@ -178,10 +138,6 @@ def _authors(path: Path, content: dict[str, Any], modality: str, heads: int) -> 
 
 def _under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-
-
-def _listed(values: Mapping[str, Any], keys: list[str]) -> str:
-    return ", ".join(f"{key} {values[key]}" for key in keys)
 
 
 def _reason(error: Exception) -> str:

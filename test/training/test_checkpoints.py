@@ -12,7 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from training.checkpoints import load_checkpoint, load_encoder, read_checkpoint  # noqa: E402
+from training.checkpoints import load_checkpoint, read_checkpoint  # noqa: E402
 from training.model.options import ModelOptions, encoder  # noqa: E402
 from training.model.usdrl import USDRL  # noqa: E402
 from training.projectors import Projectors  # noqa: E402
@@ -110,47 +110,6 @@ def test_the_authors_load_as_an_encoder_without_heads(tmp_path: Path) -> None:
     x = {"bone": torch.randn(2, 3, 16, 17, 1)}
     for value, exact in zip(found.network().encoder(x), expected(x), strict=True):
         assert torch.equal(value, exact)
-    state = load_encoder(path, options)
-    assert set(state) == set(expected.state_dict())
-    assert all(torch.equal(value, expected.state_dict()[key]) for key, value in state.items())
-
-
-def test_an_encoder_begins_another_task(tmp_path: Path) -> None:
-    """Other actions, fewer modalities, causal attention, another drop path: the weights fit."""
-    model = USDRL(OPTIONS)
-    path = save(tmp_path / "last.ckpt", model)
-    assert load_encoder(path).keys() == model.encoder.state_dict().keys()
-    other = replace(OPTIONS, actions=("a", "b", "c"), modalities=("motion",), attention="causal", drop_path=0.0)
-    begun = encoder(other)
-    begun.load_state_dict(load_encoder(path, other))
-    assert torch.equal(begun.spatial.position, model.encoder.spatial.position)
-    key = "temporal_embedding.motion.0.weight"
-    assert torch.equal(begun.state_dict()[key], model.encoder.state_dict()[key])
-
-
-@pytest.mark.parametrize(
-    ("other", "fault"),
-    [
-        ({"width": 16}, "holds an encoder with width 8; wanted is width 16: take another checkpoint, or set these"),
-        ({"people": 2, "joints": 25}, "holds an encoder with joints 17, people 1; wanted is joints 25, people 2"),
-        ({"architecture": "sttr"}, "architecture dste; wanted is architecture sttr"),
-        ({"heads": 2}, "heads 1; wanted is heads 2"),
-        ({"layers": 2}, "layers 1; wanted is layers 2"),
-        ({"frames": 64}, "frames 16; wanted is frames 64"),
-    ],
-)
-def test_another_encoder_is_told(tmp_path: Path, other: dict[str, Any], fault: str) -> None:
-    path = save(tmp_path / "last.ckpt", USDRL(OPTIONS))
-    with pytest.raises(ValueError, match=f"last.ckpt {fault}" if fault.startswith("holds") else f"last.ckpt.*{fault}"):
-        load_encoder(path, replace(OPTIONS, **other))
-
-
-def test_a_missing_modality_is_told(tmp_path: Path) -> None:
-    path = save(tmp_path / "last.ckpt", USDRL(replace(OPTIONS, modalities=("joint", "bone"))))
-    with pytest.raises(
-        ValueError, match=r"last\.ckpt holds an encoder of joint, bone; wanted is .*, and motion is missing"
-    ):
-        load_encoder(path, OPTIONS)
 
 
 class Payload:
@@ -173,9 +132,8 @@ def test_a_pickle_with_a_payload_is_refused_and_does_not_run(tmp_path: Path, whe
         torch.save(payload, path)
     else:
         save(path, USDRL(OPTIONS), TRAINING | {"people": payload})
-    for load in (load_checkpoint, load_encoder):
-        with pytest.raises(ValueError, match=r"evil.ckpt: its pickle wants to call \w+.system; .*could run any code"):
-            load(path)
+    with pytest.raises(ValueError, match=r"evil.ckpt: its pickle wants to call \w+.system; .*could run any code"):
+        load_checkpoint(path)
     assert not (tmp_path / "ran").exists()
     torch.load(path, weights_only=False)  # the payload works where it is let
     assert (tmp_path / "ran").exists()
@@ -208,9 +166,8 @@ def test_what_is_no_checkpoint_is_told(tmp_path: Path, content: object, fault: s
         path.write_bytes(content)
     elif content is not None:
         torch.save(content, path)
-    for load in (load_checkpoint, load_encoder):
-        with pytest.raises(ValueError, match=fault):
-            load(path)
+    with pytest.raises(ValueError, match=fault):
+        load_checkpoint(path)
 
 
 @pytest.mark.parametrize(
@@ -226,6 +183,5 @@ def test_weights_that_disagree_with_their_options_are_told(tmp_path: Path, chang
     content = torch.load(path, weights_only=True)
     content["state_dict"] = {k: v for k, v in (content["state_dict"] | change).items() if v is not None}
     torch.save(content, path)
-    for load in (load_checkpoint, load_encoder):
-        with pytest.raises(ValueError, match=f"last.ckpt: its weights do not fit its options: .*{fault}"):
-            load(path)
+    with pytest.raises(ValueError, match=f"last.ckpt: its weights do not fit its options: .*{fault}"):
+        load_checkpoint(path)

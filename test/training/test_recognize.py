@@ -318,6 +318,19 @@ def test_a_checkpoint_that_does_not_fit_is_refused(
         recognize(config(archives, data=data, checkpoint=checkpoint, **keys), run_options(tmp_path / "run"))
 
 
+def test_an_encoder_begins_another_task(archives: Path, tmp_path: Path) -> None:
+    """Other actions, fewer modalities, causal attention, another drop path: the weights are the checkpoint's."""
+    path = write_checkpoint(tmp_path, modalities=("joint", "bone", "motion"))
+    chosen = config(archives, modalities=("motion",), attention="causal", checkpoint=path)
+    model = make_model(chosen, path, Archive(archives / "arms"), drop_path=0.0)
+    assert (model.options.modalities, model.options.attention) == (("motion",), "causal")
+    expected = load_checkpoint(Path(path))[0].encoder.state_dict()
+    found = model.encoder.state_dict()
+    assert "temporal_embedding.motion.0.weight" in found
+    assert not any(".bone." in key for key in found)
+    assert all(torch.equal(value, expected[key]) for key, value in found.items())
+
+
 def test_transfer_between_one_and_two_people(archives: Path, tmp_path: Path) -> None:
     pairs, arms = Archive(archives / "pairs"), Archive(archives / "arms")
     alone = make_model(config(archives, data="pairs", people=1), write_checkpoint(tmp_path / "one"), pairs)
