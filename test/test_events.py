@@ -210,6 +210,19 @@ def test_an_action_that_later_windows_made_clear_is_told_though_it_is_over() -> 
     assert cells(first) == cells(last) == (10, 16)
 
 
+def test_evidence_counts_whichever_of_the_windows_since_the_last_update_brought_it() -> None:
+    """Ten windows an update, and what the last of them changed is below the threshold."""
+    probabilities = np.array([0.0] * 2 + [1.0] * 7 + [0.3] + [0.0] * 10)
+    timeline, decoder = Timeline(CELL_NS, 1, 2), EventDecoder(["a"], replace(SETTINGS, confirm_s=5 * CELL_NS / 1e9))
+    told = []
+    for cell, p in enumerate(probabilities):
+        timeline.add(cell * CELL_NS, np.array([[1.0 - p, p]]), 0)
+        if cell % 10 == 9:
+            told += decoder.update(timeline, cell * CELL_NS)
+    assert told[0].phase == Phase.STARTED
+    assert told[0].start_ns == 2 * CELL_NS
+
+
 def test_evidence_does_not_survive_ten_seconds() -> None:
     """0.2 s of it, then 11 s of neither for nor against, then 0.2 s: never 0.3."""
     once = [1.0, 1.0]

@@ -128,6 +128,18 @@ def test_what_is_reached_is_in_the_cells_that_a_window_changed(least: float) -> 
         end_ns += int(rng.choice([0.1, 0.5, 30.0], p=[0.8, 0.19, 0.01]) * 1e9)
         timeline.add(end_ns, rng.dirichlet(np.full(5, 0.3), FRAMES), 0)
         changed = timeline.posterior(timeline.stop - FRAMES, timeline.stop)
-        assert timeline.reached(least) == (changed >= least).any(0).nonzero()[0].tolist()
-        found += len(timeline.reached(least))
+        reached = timeline.newly_reached(least)
+        assert reached == (changed >= least).any(0).nonzero()[0].tolist()
+        assert timeline.newly_reached(least) == []  # nothing has changed since
+        found += len(reached)
     assert 0 < found < 5 * 400
+
+
+def test_what_is_reached_counts_all_windows_since_it_was_asked() -> None:
+    timeline = Timeline(CELL_NS, 1, 3)
+    assert timeline.newly_reached(0.5) == []
+    for cell, sure in enumerate([1, 0, 2, 0]):
+        timeline.add(cell * CELL_NS, np.eye(3)[[sure]], 0)
+    assert timeline.newly_reached(0.5) == [0, 1, 2]
+    timeline.add(4 * CELL_NS, np.eye(3)[[1]], 0)
+    assert timeline.newly_reached(0.5) == [1]

@@ -138,7 +138,7 @@ class EventDecoder:
         threshold, confirm_s = self._settings.start_threshold, self._settings.confirm_s
         first = max(timeline.first, timeline.stop - round(EVIDENCE_S * 1e9 / timeline.cell_ns))
         found = []
-        for action in (number - 1 for number in timeline.reached(threshold)):  # elsewhere the evidence is what it was
+        for action in (number - 1 for number in timeline.newly_reached(threshold)):  # elsewhere evidence is what it was
             if action < 0 or action in self._running:
                 continue
             since = max(self._free_from[action], first)

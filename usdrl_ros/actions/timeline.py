@@ -24,7 +24,7 @@ class Timeline:
         self._first = 0  # cell of place 0
         self._stop = 0  # first cell after the newest
         self._empty = True
-        self._changed = 0  # first cell that the newest window has changed
+        self._changed: int | None = None  # first cell that was changed since `newly_reached` was asked
         # A frame at a window's edge has been seen with one side of its surroundings only.
         edge = np.minimum(np.arange(1, frames + 1), np.arange(frames, 0, -1)) / (frames / 2)
         self._window_weight = (0.2 + 0.8 * np.minimum(1.0, 2.0 * edge)).astype(np.float32)
@@ -47,7 +47,7 @@ class Timeline:
         if begin > newest:  # older than what is kept
             return
         frames = slice(self._frames - int(newest - begin + 1), self._frames)
-        self._changed = begin
+        self._changed = begin if self._changed is None else min(self._changed, begin)
         cells = slice(begin - self._first, newest - self._first + 1)
         self._sum[:, cells] += (self._window_weight[frames, None] * probabilities[frames]).T
         self._weight[cells] += self._window_weight[frames]
@@ -72,9 +72,12 @@ class Timeline:
         cells = slice(begin - self._first, stop - self._first)
         return (self._sum[classes, cells] / np.maximum(self._weight[cells], _LEAST_WEIGHT)).T
 
-    def reached(self, probability: float) -> list[int]:
-        """The classes that may have this probability or more in a cell that the newest window has changed."""
+    def newly_reached(self, probability: float) -> list[int]:
+        """The classes that may have this probability or more in a cell that was changed since this was last asked."""
+        if self._changed is None:
+            return []
         cells = slice(max(self._changed, self.first) - self._first, self._stop - self._first)
+        self._changed = None
         above = self._sum[:, cells] >= np.float32(probability) * self._weight[cells]
         found: list[int] = np.logical_or.reduce(above, 1).nonzero()[0].tolist()
         return found
