@@ -37,9 +37,11 @@ def test_resampling_is_interpolation_of_each_joint(unseen: float, count: int) ->
     joints[rng.random((count, 25)) < unseen] = np.nan
     joints[rng.random((count, 25)) < unseen / 10, 1] = np.nan  # one coordinate missing: unseen as well
     times = np.sort(np.concatenate([rng.uniform(stamps[0] - 1, stamps[-1] + 1, 64), stamps]))
+    given = joints.copy()
     np.testing.assert_allclose(
         resample(stamps, joints, times), interpolated(stamps, joints, times), rtol=1e-12, atol=1e-12
     )
+    np.testing.assert_array_equal(joints, given)  # what is given is not changed
 
 
 @pytest.mark.parametrize("unseen", [0.0, 0.3])

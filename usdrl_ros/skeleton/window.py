@@ -12,8 +12,6 @@ _FINEST = 1000
 """Samples nearer to the one before than this part of the span are left out: a window has 64 frames."""
 _CAPACITY = _FINEST + 2
 """Most samples a buffer keeps at a time: those of its span and one before it."""
-_NEVER = -1
-"""In place of a row: a joint was not seen in any that is kept."""
 _BEFORE_AND_AFTER = np.array([[1], [0]])
 
 
@@ -32,7 +30,8 @@ class SkeletonWindow:
         self._joints = np.empty((2 * _CAPACITY, 25, 3), np.float32)
         self._seen = np.empty((2 * _CAPACITY, 25), bool)
         self._begin = self._end = 0
-        self._sighted: dict[int, int] = {}  # rows of the last sightings of the joints that the newest sample lacks
+        # Rows of the last sightings of the joints that the newest sample lacks; before `_begin`: none that is kept.
+        self._sighted: dict[int, int] = {}
 
     def __len__(self) -> int:
         return self._end - self._begin
@@ -117,7 +116,7 @@ class SkeletonWindow:
         before = self._joints[row - 1] if row > self._begin else np.full((25, 3), np.nan)
         for joint in (~seen).nonzero()[0].tolist():
             new[joint] = before[joint]
-            self._sighted.setdefault(joint, row - 1 if row > self._begin else _NEVER)
+            self._sighted.setdefault(joint, row - 1)
 
     def _hide(self, last: int, times_ns: np.ndarray, rows: np.ndarray, joints: np.ndarray) -> None:
         """Take back what `samples` may not know of the joints that are unseen in its last sample.
@@ -144,7 +143,7 @@ class SkeletonWindow:
         kept, count = slice(self._begin, self._end), len(self)
         for array in (self._stamps, self._joints, self._seen):
             array[:count] = array[kept]
-        self._sighted = {joint: max(row - self._begin, _NEVER) for joint, row in self._sighted.items()}
+        self._sighted = {joint: row - self._begin for joint, row in self._sighted.items()}
         self._begin, self._end = 0, count
 
     def _count(self, stamp_ns: int) -> int:
