@@ -16,7 +16,8 @@ import numpy as np
 
 from usdrl_ros.actions.events import ActionState, DecoderSettings, Event, EventDecoder
 from usdrl_ros.actions.timeline import Timeline
-from usdrl_ros.inference.engine import Engine, ModelError
+from usdrl_ros.inference.contract import Engine
+from usdrl_ros.inference.model_file import ModelError
 from usdrl_ros.problems import Problem
 from usdrl_ros.settings import Settings
 from usdrl_ros.skeleton.canonical import to_ntu25

@@ -22,8 +22,8 @@ from usdrl_ros.nodes.distribution import (
 )
 from usdrl_ros.nodes.parameters import ParameterError
 from usdrl_ros.problems import Problem
-from usdrl_ros.skeleton.serialized import decoder
-from usdrl_ros.skeleton.sources import SkeletonFrame, SourceError, SourceReader, load_source, source_names
+from usdrl_ros.sources.reader import SkeletonFrame, SourceError, SourceReader, load_source, source_names
+from usdrl_ros.sources.serialized import decoder
 
 _MOST_PUBLISHERS = 64
 """Publishers whose numbers are kept."""

@@ -15,7 +15,7 @@ from rclpy.qos_overriding_options import InvalidQosOverridesError, QoSOverriding
 from visualization_msgs.msg import MarkerArray
 
 from usdrl_ros.actions.events import Event, Phase
-from usdrl_ros.inference.engine import ModelInfo
+from usdrl_ros.inference.model_file import ModelInfo
 from usdrl_ros.messages import event_to_message, scores_to_message, vocabulary_to_message
 from usdrl_ros.msg import ActionEvent, ActionScores, ActionVocabulary
 from usdrl_ros.nodes import intents
@@ -23,7 +23,7 @@ from usdrl_ros.nodes.conversion import MissingMessagesError, first_message_class
 from usdrl_ros.nodes.markers import RunningActions, people_markers
 from usdrl_ros.nodes.parameters import ParameterError
 from usdrl_ros.recognizer import Scores
-from usdrl_ros.skeleton.sources import SkeletonFrame
+from usdrl_ros.sources.reader import SkeletonFrame
 
 ACTIONS, SCORES, VOCABULARY, MARKERS = "usdrl/actions", "usdrl/scores", "usdrl/vocabulary", "usdrl/markers"
 _DEPTH = 50
