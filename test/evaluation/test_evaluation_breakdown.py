@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from evaluation_bags import HAND_RIGHT, HandEngine, make_recording
 
+from usdrl_ros.actions.scores import Scores
 from usdrl_ros.bags.writer import write_recording
 from usdrl_ros.evaluation.journal import PERIOD_S, Journal
 from usdrl_ros.evaluation.metrics.breakdown import MISSED, by_action, by_person, confusion, make_row, precision_recall
@@ -16,7 +17,6 @@ from usdrl_ros.evaluation.metrics.outcome import Outcome
 from usdrl_ros.evaluation.metrics.values import evaluate
 from usdrl_ros.evaluation.report.strips import AROUND_S, make_strips, mistakes
 from usdrl_ros.evaluation.run import run_bag
-from usdrl_ros.recognizer import Scores
 from usdrl_ros.skeleton.person import Person
 
 TRUTHS = (

@@ -17,6 +17,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from usdrl_ros.actions.events import Event, Phase
+from usdrl_ros.actions.scores import Scores
 from usdrl_ros.bags.labels import LabelError, labels_of_bag
 from usdrl_ros.bags.reader import TRUTH, Bag, BagError, read_events
 from usdrl_ros.evaluation.batch import Plan
@@ -30,7 +31,6 @@ from usdrl_ros.msg import ActionEvent, ActionScores, ActionVocabulary
 from usdrl_ros.nodes.conversion import MissingMessagesError, first_message_class
 from usdrl_ros.nodes.live import LiveError, play_live
 from usdrl_ros.problems import Problem
-from usdrl_ros.recognizer import Scores
 from usdrl_ros.sources.reader import SourceError, SourceReader, load_source
 
 _DEPTH = 1000

@@ -10,13 +10,12 @@ of the message, in metres, so that events say where a person is in a frame that 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from usdrl_ros.problems import Problem
 from usdrl_ros.skeleton.layouts import Layout, LayoutError, load_layout
-from usdrl_ros.skeleton.person import Person
+from usdrl_ros.skeleton.person import Frame, Person
 from usdrl_ros.sources.joint_reader import UNREADABLE, FaultError, JointReader, getter, keeper
 from usdrl_ros.sources.source_file import Source, SourceError, load_source, source_names
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_SOURCE",
-    "SkeletonFrame",
     "Source",
     "SourceError",
     "SourceReader",
@@ -41,16 +39,6 @@ _MOST_JOINTS = 200
 _LAST_NS = 2**62
 """Stamps beyond are none: builtin_interfaces/Time cannot hold them, and 64 bits must."""
 _PATH_SIGNS = ("/", "\\", ".yaml", ".yml")
-
-
-@dataclass(frozen=True)
-class SkeletonFrame:
-    """What one message says: when, in which frame, who, and what of it could not be used."""
-
-    stamp_ns: int
-    frame_id: str
-    people: list[Person]
-    problems: list[Problem]
 
 
 class SourceReader:
@@ -90,7 +78,7 @@ class SourceReader:
         self._instant_ns: int | None = None
         self._joint_names: dict[str, None] = {}
 
-    def read(self, message: Any, record_ns: int = 0) -> SkeletonFrame:
+    def read(self, message: Any, record_ns: int = 0) -> Frame:
         """What a message shows.
 
         Args:
@@ -107,7 +95,7 @@ class SourceReader:
         except (FaultError, *UNREADABLE) as error:
             fault = FaultError.of(error)
             problems.append(Problem(fault.cause, f"message ignored: {fault}"))
-            return SkeletonFrame(stamp_ns, frame_id, [], problems)
+            return Frame(stamp_ns, frame_id, [], problems)
         for number, entry in enumerate(entries):
             who = f"person {number + 1} of the message"
             try:
@@ -130,15 +118,15 @@ class SourceReader:
             if self._associator.has_seen(stamp_ns, [person for _, person in sightings]):
                 stamp_ns = self._instant_ns = max(record_ns, stamp_ns + 1)  # messages that waited come in one burst
         people = self._named(stamp_ns, sightings, problems)
-        return SkeletonFrame(stamp_ns, frame_id, people, problems)
+        return Frame(stamp_ns, frame_id, people, problems)
 
-    def read_serialized(self, data: bytes, decode: Callable[[bytes], Any], record_ns: int = 0) -> SkeletonFrame:
+    def read_serialized(self, data: bytes, decode: Callable[[bytes], Any], record_ns: int = 0) -> Frame:
         """What a serialized message shows; `decode` is a decoder of `serialized`."""
         try:
             message = decode(data)
         except UNREADABLE as error:
             fault = FaultError.of(error)
-            return SkeletonFrame(record_ns, "", [], [Problem(fault.cause, f"message ignored: {fault}")])
+            return Frame(record_ns, "", [], [Problem(fault.cause, f"message ignored: {fault}")])
         return self.read(message, record_ns)
 
     def _stamp(self, message: Any, record_ns: int, problems: list[Problem]) -> tuple[int, str]:
@@ -244,7 +232,7 @@ class SourceReader:
         return people
 
 
-def read_skeleton_array(message: Any) -> SkeletonFrame:
+def read_skeleton_array(message: Any) -> Frame:
     """Read a `SkeletonArray` (from rclpy or rosbags). What is malformed is left out and told, never raised."""
     return _skeletons().read(message)
 
