@@ -156,8 +156,11 @@ class FakeGpu:
             raise self.driver.LogicError("an illegal memory access was encountered")
 
     def write(self, address: int, content: bytes) -> None:
-        assert len(content) <= len(self.memory[address])
-        self.memory[address][: len(content)] = content
+        assert address % 256 == 0, "TensorRT wants tensors aligned"
+        base = next(first for first, memory in self.memory.items() if first <= address < first + len(memory))
+        start = address - base
+        assert start + len(content) <= len(self.memory[base])
+        self.memory[base][start : start + len(content)] = content
 
 
 class Stream:

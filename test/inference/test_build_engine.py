@@ -12,15 +12,14 @@ from tensorrt_fake import FakeGpu
 
 from usdrl_ros.inference import build as build_module
 from usdrl_ros.inference import tensorrt_library
-from usdrl_ros.inference.build import build, largest_difference, main
-from usdrl_ros.inference.contract import EngineError, Predictions
+from usdrl_ros.inference.build import build, main
+from usdrl_ros.inference.contract import EngineError, Predictions, largest_difference
 from usdrl_ros.inference.cuda import Device
 from usdrl_ros.inference.engine_cache import EngineKey, read_plan
-from usdrl_ros.inference.factory import default_model
-from usdrl_ros.inference.model_file import ModelError, ModelFile, ModelInfo, read_model_file
+from usdrl_ros.inference.model_file import ModelError, ModelFile, ModelInfo, default_model, read_model_file
 from usdrl_ros.inference.onnx_graph import FLOAT, FLOAT16, Graph
 from usdrl_ros.inference.tensorrt import PlanError, TensorRtEngine
-from usdrl_ros.inference.tensorrt_builder import _content, _parse, _profile, build_plan
+from usdrl_ros.inference.tensorrt_builder import BuildSettings, _content, _parse, _profile, build_plan
 from usdrl_ros.inference.tensorrt_library import Library, load_library
 from usdrl_ros.skeleton.normalize import NORMALIZATION
 
@@ -235,7 +234,7 @@ class Recorder:
     def build(self, precision: str) -> Graph:
         """Build the shipped model; returns the graph that TensorRT was given."""
         file = read_model_file(default_model())
-        plan = build_plan(self.library, file, precision=precision, max_batch=8, workspace_mib=64, log=quiet)
+        plan = build_plan(self.library, file, BuildSettings(precision, 8, 64), quiet)
         assert plan == b"plan"
         assert self.asked["workspace"] == 64 << 20
         assert self.asked["profile"] == ("skeletons", *((size, *self.window) for size in (1, 2, 8)))
@@ -292,7 +291,9 @@ def test_a_difference_that_is_no_number_is_none() -> None:
 def test_the_command_line_builds_and_says_where(
     rtx: Library, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build_module, "build_plan", lambda *a, **options: b"plan %d" % options["workspace_mib"])
+    monkeypatch.setattr(
+        build_module, "build_plan", lambda library, file, settings, log: b"plan %d" % settings.workspace_mib
+    )
     arguments = ["--compute-capability", CAPABILITY, "--cache", str(tmp_path), "--workspace", "77", "--max-people", "3"]
     assert main(arguments) == 0
     (path,) = tmp_path.iterdir()

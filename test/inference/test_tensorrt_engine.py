@@ -24,6 +24,7 @@ from usdrl_ros.inference.cuda import Device
 from usdrl_ros.inference.factory import load_engine
 from usdrl_ros.inference.model_file import read_model_file
 from usdrl_ros.inference.tensorrt import PlanError, TensorRtEngine, batch_size
+from usdrl_ros.inference.tensorrt_builder import BuildSettings
 from usdrl_ros.inference.tensorrt_library import Library, _logger
 
 VERSIONS = ("8.5.2", "8.6.1", "10.3.0", "11.2.0")
@@ -58,9 +59,9 @@ class Bench:
         patch.setattr(build_module, "load_library", lambda: self.library)
         patch.setattr(build_module, "build_plan", self._build)
 
-    def _build(self, library: Library, file: Any, *, max_batch: int, **options: Any) -> bytes:
+    def _build(self, library: Library, file: Any, settings: BuildSettings, log: Any) -> bytes:
         self.builds += 1
-        return plan_of(file.path, max_batch)
+        return plan_of(file.path, settings.max_batch)
 
     def open(self, max_batch: int = 4, plan: bytes | None = None, **options: Any) -> TensorRtEngine:
         plan = plan_of(self.model, max_batch) if plan is None else plan
@@ -185,7 +186,7 @@ def test_tensorrt_rtx_records_graphs_itself_and_keeps_its_kernels(
         if start:
             kernels.write_bytes(b"???")
     assert not bench.gpu.launches
-    assert ["cannot be used and are made anew" in line for line in bench.logs] == [True]
+    assert ["cannot be used and are compiled again" in line for line in bench.logs] == [True]
     assert bench.is_clean()
 
 
@@ -312,23 +313,24 @@ def test_a_damaged_or_foreign_engine_is_built_anew(newest: Bench, spoil: Any) ->
     with newest.load() as engine:
         expect(engine.infer(windows(1)), windows(1))
     assert newest.builds == 2
-    assert any(str(path) in line and line.endswith("; it is built anew") for line in newest.logs)
+    assert any(str(path) in line and line.endswith("; it is built again") for line in newest.logs)
     assert path.read_bytes() == good
 
 
 def test_an_engine_that_tensorrt_refuses_is_built_anew(newest: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build_module, "build_plan", lambda *a, **k: b"rubbish")
+    monkeypatch.setattr(build_module, "build_plan", lambda *arguments: b"rubbish")
     with pytest.raises(EngineError, match="cannot load the engine"):
         newest.load()
     monkeypatch.setattr(build_module, "build_plan", newest._build)
-    (newest.cache).mkdir()
+    newest.cache.mkdir(0o700)
+    settings = BuildSettings("fp16", 4)
     builder = build_module._Builder(
-        newest.library, read_model_file(newest.model), newest.device, "auto", 4, 64, "", newest.logs.append
+        newest.library, read_model_file(newest.model), newest.device, settings, newest.cache, newest.logs.append
     )
-    build_module.write_plan(builder.path(newest.cache), builder.key, 4, b"rubbish")
+    build_module.write_plan(builder.path, builder.key, 4, b"rubbish")
     newest.load().close()
     assert newest.builds == 1
-    assert any("magicTag" in line and "built anew" in line for line in newest.logs)
+    assert any("magicTag" in line and "built again" in line for line in newest.logs)
 
 
 def test_another_model_precision_gpu_or_version_is_another_engine(
@@ -371,7 +373,7 @@ def test_a_cache_that_cannot_be_written_is_told(newest: Bench) -> None:
     newest.cache.write_text("a file, not a directory")
     with newest.load() as engine:
         expect(engine.infer(windows(1)), windows(1))
-    assert any("built anew" in line or "built again at the next start" in line for line in newest.logs)
+    assert any("built again" in line or "built again at the next start" in line for line in newest.logs)
     builds = newest.builds
     with pytest.raises(EngineError, match=f"directory {newest.cache} cannot be written: "):
         build_module.build(newest.model, cache=newest.cache, max_batch=4, log=newest.logs.append)
@@ -382,7 +384,7 @@ def test_an_engine_whose_numbers_are_wrong_is_refused_and_not_kept(
     newest: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = write_model(newest.model.parent / "o.onnx", weights={k: 1.05 * v for k, v in WEIGHTS.items()})
-    monkeypatch.setattr(build_module, "build_plan", lambda *a, **k: plan_of(other, 4))
+    monkeypatch.setattr(build_module, "build_plan", lambda *arguments: plan_of(other, 4))
     with pytest.raises(
         EngineError, match=r"differs from ONNX Runtime by 5.0e-02 .* allowed is 1e-02: use precision fp32"
     ):
@@ -425,7 +427,7 @@ def test_if_the_gpu_fails_while_the_robot_runs_the_cpu_takes_over(newest: Bench)
         newest.gpu.broken = True
         expect(engine.infer(windows(3)), windows(3))
         assert "CPU" in engine.name
-        assert any("broke: " in line and "illegal memory access" in line for line in newest.logs)
+        assert any("failed and is replaced: " in line and "illegal memory access" in line for line in newest.logs)
         expect(engine.infer(windows(1)), windows(1))
 
 
