@@ -10,7 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from usdrl_ros.files import WriteError, atomic_directory, atomic_file, write_bytes, write_json, write_text
+from usdrl_ros.files import (
+    ReadError,
+    WriteError,
+    atomic_directory,
+    atomic_file,
+    read_bytes,
+    read_text,
+    read_yaml,
+    write_bytes,
+    write_json,
+    write_text,
+)
 
 
 def names(directory: Path) -> list[str]:
@@ -162,3 +173,59 @@ def test_directory_that_fails_at_first_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="stop"):
         fill()
     assert list((tmp_path / "deep").iterdir()) == []
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_text_of_spreadsheets_is_read(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "text").write_text("Zoë\n汉字", encoding=encoding)
+    assert read_text(tmp_path / "text") == "Zoë\n汉字"
+
+
+def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "text"
+
+    def reason(content: bytes, limit: int = 100) -> str:
+        file.write_bytes(content)
+        with pytest.raises(ReadError) as caught:
+            read_text(file, limit)
+        assert str(caught.value).startswith(f"{file}: cannot be read: ")
+        return str(caught.value).split("cannot be read: ")[1]
+
+    assert reason("a\nwäve\n".encode("latin-1")) == "it is no UTF-8 text (line 2); save it as UTF-8"
+    assert reason(b"\xff\xfea") == "it is no UTF-8 text (line 1); save it as UTF-8"
+    assert reason(b"x" * 101) == "it is larger than 9.53674e-05 MB"
+    for path, expected in (
+        (tmp_path, "it is a directory, expected a file"),
+        (Path("/dev/zero"), "it is a device, expected a file"),
+        (tmp_path / "nowhere", "No such file or directory"),
+        (Path("a\0b"), "embedded null byte"),
+    ):
+        with pytest.raises(ReadError, match=expected):
+            read_bytes(path)
+
+
+def test_pipe_does_not_block(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ReadError, match="it is a pipe, expected a file"):
+        read_text(tmp_path / "pipe")
+
+
+def test_yaml_is_read_or_refused(tmp_path: Path) -> None:
+    file = tmp_path / "file.yaml"
+
+    def read(text: str) -> object:
+        file.write_text(text)
+        return read_yaml(file)
+
+    assert read("a: [1, 2.5, x]") == {"a": [1, 2.5, "x"]}
+    for text, reason in (
+        ("a: [1", r"it is no YAML: .* \(line 1\)"),
+        ("!!python/object/apply:os.system ['true']", "it is no YAML: could not determine a constructor"),
+        ("[" * 1500, "it is nested too deeply"),
+        ("a: 2020-13-01", "it is no YAML: month must be in 1..12"),
+        ("? {a: 1}\n: x", "it is no YAML: found unhashable key"),
+        ("x" * 2**20 + "x", "it is larger than 1 MB"),
+    ):
+        with pytest.raises(ReadError, match=reason) as caught:
+            read(text)
+        assert "\n" not in str(caught.value)

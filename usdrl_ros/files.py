@@ -1,11 +1,16 @@
-"""Files that are whole or as they were: written beside their place and moved into it when they are complete.
+"""Files that are whole or as they were, and files from elsewhere that are read with care.
 
-A full disk, an error or an interruption leaves the old file (or none), never half of a new one. A rename within a
-directory is atomic (POSIX, rename(2)); the data is synchronised to the disk before it.
+Written: beside their place, and moved into it when they are complete. A full disk, an error or an interruption leaves
+the old file (or none), never half of a new one. A rename within a directory is atomic (POSIX, rename(2)); the data is
+synchronised to the disk before it.
+
+Read: what is no regular file (a FIFO would block for ever), what is too large, and what is no text is refused with one
+line that names the cause.
 """
 
 from __future__ import annotations
 
+import codecs
 import errno
 import json
 import os
@@ -16,6 +21,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import yaml
+
+TEXT_LIMIT = 64 * 2**20
+"""Bytes of a text file, at most."""
+YAML_LIMIT = 2**20
+"""Bytes of a YAML file, at most."""
+_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+_KINDS = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+
+
+class ReadError(Exception):
+    """A file cannot be read. `str()` is one line that names the file and the reason."""
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        super().__init__(f"{path}: cannot be read: {reason}")
 
 
 class WriteError(OSError):
@@ -136,3 +157,60 @@ def _umask() -> int:
     mask = os.umask(0o022)
     os.umask(mask)
     return mask
+
+
+def read_bytes(path: Path | str, limit: int = TEXT_LIMIT) -> bytes:
+    """The content of a regular file of at most `limit` bytes.
+
+    Raises:
+        ReadError: It is not there, is no regular file, is larger, or cannot be read.
+    """
+    try:
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode):
+            raise ReadError(path, f"it is {_KINDS.get(stat.S_IFMT(found.st_mode), 'a device')}, expected a file")
+        if found.st_size > limit:
+            raise ReadError(path, f"it is larger than {limit / 2**20:g} MB")
+        with open(path, "rb") as stream:
+            return stream.read(found.st_size)
+    except OSError as error:
+        raise ReadError(path, error.strerror or str(error)) from error
+    except ValueError as error:  # a NUL in the path
+        raise ReadError(path, str(error)) from error
+
+
+def read_text(path: Path | str, limit: int = TEXT_LIMIT) -> str:
+    """The text of a UTF-8 file, or of a UTF-16 file that begins with a byte order mark, as spreadsheets write them.
+
+    Raises:
+        ReadError: As `read_bytes`; also where it is no such text.
+    """
+    content = read_bytes(path, limit)
+    encoding = "utf-8"
+    for mark, name in _MARKS:
+        if content.startswith(mark):
+            content, encoding = content[len(mark) :], name
+            break
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise ReadError(path, f"it is no UTF-8 text (line {line}); save it as UTF-8") from error
+
+
+def read_yaml(path: Path | str, limit: int = YAML_LIMIT) -> Any:
+    """The content of a YAML file: plain values only, no objects.
+
+    Raises:
+        ReadError: As `read_text`; also where it is no YAML.
+    """
+    text = read_text(path, limit)
+    try:
+        return yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = f" (line {error.problem_mark.line + 1})" if error.problem_mark else ""
+        raise ReadError(path, f"it is no YAML: {' '.join(str(error.problem).split())}{line}") from error
+    except RecursionError as error:
+        raise ReadError(path, "it is nested too deeply") from error
+    except (yaml.YAMLError, ValueError, TypeError, OverflowError) as error:  # such as a 13th month
+        raise ReadError(path, f"it is no YAML: {' '.join(str(error).split())[:200]}") from error
