@@ -24,6 +24,7 @@ from usdrl_ros.configuration import (
     option_of,
     options_of,
     parse,
+    parse_value,
     read_yaml,
 )
 
@@ -119,7 +120,8 @@ def test_words_that_yaml_reads_as_truth_values_are_choices() -> None:
         ({"name": "a", "mode": "onn"}, "a.yaml: mode is 'onn', must be one of auto, on, off: did you mean 'on'?"),
         ({"name": "a", "mode": 3.5}, "a.yaml: mode is 3.5, must be one of auto, on, off"),
         ({"name": "a", "kind": "c"}, "a.yaml: kind is 'c', must be one of a, b"),
-        ({"name": "a", "inner": {"pair": [1]}}, "a.yaml: the key inner.pair.1 is missing"),
+        ({"name": "a", "inner": {"pair": [1]}}, "a.yaml: the key inner.pair.1 is missing (a number)"),
+        ({"name": "a", "inner": {"pair": [1, "x"]}}, "a.yaml: inner.pair.1 is 'x', must be a number"),
         ({"name": "a", "inner": {"share": 2}}, "a.yaml: inner.share is 2, must be a number from 0 to 1"),
         ({"name": "a", "inner": {"pair": [2, 1]}}, "a.yaml: inner: pair does not ascend"),
         ({"name": "a", "inner": 3}, "a.yaml: inner is 3, must be the keys share, pair"),
@@ -175,13 +177,13 @@ def test_options_describe_each_field() -> None:
 
 
 def test_one_option_is_parsed_alone() -> None:
-    assert option_of(Outer, "mode").parse(True, "parameter mode") == "on"
+    assert parse_value(option_of(Outer, "mode"), True, "parameter mode") == "on"
     with pytest.raises(ConfigurationError, match=r"^parameter epochs is 0, must be a whole number from 1 to 100$"):
-        option_of(Outer, "epochs").parse(0, "parameter epochs")
+        parse_value(option_of(Outer, "epochs"), 0, "parameter epochs")
     with pytest.raises(ConfigurationError, match=r"^parameter even is 3: is not even$"):
-        option_of(Outer, "even").parse(3, "parameter even")
+        parse_value(option_of(Outer, "even"), 3, "parameter even")
     with pytest.raises(ConfigurationError, match=r"^parameter mode is 'x', must be one of auto, on, off"):
-        option_of(Outer, "mode").parse("x", "parameter mode")
+        parse_value(option_of(Outer, "mode"), "x", "parameter mode")
 
 
 def test_command_line_options_are_yaml_except_texts(capsys: pytest.CaptureFixture[str]) -> None:
