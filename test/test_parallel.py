@@ -96,9 +96,7 @@ def test_error_on_the_cluster_is_raised(cluster: str) -> None:
 def test_cluster_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("distributed", reason="needs requirements/test.txt")
     monkeypatch.setattr(parallel, "_CONNECT_S", 0.5)
-    with pytest.raises(
-        ParallelError, match=r"no Dask scheduler at tcp://127.0.0.1:9 .*start one with 'dask scheduler'"
-    ):
+    with pytest.raises(ParallelError, match=r"no Dask scheduler at tcp://127\.0\.0\.1:9 .*start one with 'dask"):
         list(parallel_map(square, range(2), dask="tcp://127.0.0.1:9"))
     with pytest.raises(ParallelError, match="no Dask scheduler at nonsense://x"):
         list(parallel_map(square, range(2), dask="nonsense://x"))

@@ -96,7 +96,7 @@ def test_seconds_below_stamps_count_from_the_start(table) -> None:
     [
         (
             "1,5,3,2,wave\n",
-            ", line 1: 5 cells, expected 4 (start,end,action,person): '1,5,3,2,wave'; with decimal commas",
+            ", line 1: 5 cells, expected 4 (start,end,action,person): '1,5,3,2,wave'; with",
         ),
         ("start,end,action\n1,5,3,2,wave\n", ", line 2: 5 cells, expected 3 (start,end,action): '1,5,3,2,wave'; with"),
         ("1,5,3,wave\n", ", line 1: the action is '3', expected a name; with decimal commas in the times"),
@@ -111,7 +111,7 @@ def test_seconds_below_stamps_count_from_the_start(table) -> None:
         ("1,1e9999999,wave\n", ", line 1: '1e9999999' is no time"),
         ("1,1e400,wave\n", ", line 1: '1e400' is no time"),
         ("1_0,2_0,wave\n", ", line 1: '1_0' is no time"),
-        ("١,٢,wave\n", ", line 1: '١' is no time"),
+        ("\u0661,\u0662,wave\n", ", line 1: '\u0661' is no time"),
         ("1.234,5;2;wave\n", ", line 1: '1.234,5' is no time"),
         ("1,1700000001,wave\n", ", line 1: start and end must both be seconds from the start, or both be stamps"),
         ("1,2,a\0b\n", r", line 1: holds the control character '\x00'"),
@@ -152,7 +152,7 @@ def test_written_labels_come_back(tmp_path: Path) -> None:
         (1.5, 2.5, 'say; hello, "you"', "anna"),
         (3, 4, "=1+2", "b\ufffdc"),
     ]
-    with pytest.raises(LabelError, match="nowhere/out.csv: cannot be written"):
+    with pytest.raises(LabelError, match=r"nowhere/out\.csv: cannot be written"):
         write_csv(tmp_path / "nowhere" / "out.csv", [])
 
 
@@ -202,7 +202,7 @@ def test_labels_find_their_bag(tmp_path: Path) -> None:
         find(tmp_path)
     (tmp_path / "take.txt").write_text("1,30,60,1\n")
     assert find(tmp_path) == ["wave"]
-    with pytest.raises(LabelError, match="--frame-rate; a table of start,end,action must end in .csv"):
+    with pytest.raises(LabelError, match=r"--frame-rate; a table of start,end,action must end in \.csv"):
         find(tmp_path, frame_rate=None)
     (tmp_path / "take.csv").write_text("1,3,clap\n")
     assert find(tmp_path) == ["clap"]

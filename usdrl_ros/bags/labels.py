@@ -64,8 +64,8 @@ def make_label(start_ns: int, end_ns: int, stamps: bool, action: str, person_id:
         raise LabelError(f"{where}: the end of '{short(action)}' is not after its start")
     if number_of(action) is not None:
         raise LabelError(
-            f"{where}: the action is '{short(action)}', expected a name; with decimal commas in the times, separate the "
-            f"cells by semicolons"
+            f"{where}: the action is '{short(action)}', expected a name; with decimal commas in the times, separate "
+            f"the cells by semicolons"
         )
     return Label(start_ns, end_ns, stamps, action, person_id, where)
 

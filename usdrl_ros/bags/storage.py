@@ -1,9 +1,10 @@
 """The storage files of a bag, joined into one stream.
 
-The storage files hold the truth of a bag; metadata.yaml says which they are, how they are compressed, and how many
-messages there should be. It may differ in the rest: people edit its QoS for playback, converted and old bags have it so,
-and `ros2 bag reindex` leaves counts of zero and no storage identifier (ros2/rosbag2#2175). So topics are those of the
-storage files, paired by name and type; `ros2 bag play` reads such bags, too.
+The storage files hold the truth of a bag; metadata.yaml says which they are, how they are
+compressed, and how many messages there should be. It may differ in the rest: people edit its QoS
+for playback, converted and old bags have it so, and `ros2 bag reindex` leaves counts of zero and no
+storage identifier (ros2/rosbag2#2175). So topics are those of the storage files, paired by name and
+type; `ros2 bag play` reads such bags, too.
 """
 
 from __future__ import annotations

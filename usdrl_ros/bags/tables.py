@@ -92,13 +92,14 @@ def cells_by_name(row: Row, columns: Sequence[str], needed: Sequence[str]) -> di
     given = len(row.cells)
     if given > len(columns) and any(row.cells[len(columns) :]):
         raise TableError(
-            f"{row.where}: {given} cells, expected {len(columns)} ({','.join(columns)}): '{short(','.join(row.cells))}'; "
-            f"with decimal commas, separate the cells by semicolons"
+            f"{row.where}: {given} cells, expected {len(columns)} ({','.join(columns)}): "
+            f"'{short(','.join(row.cells))}'; with decimal commas, separate the cells by semicolons"
         )
     cells = dict(zip(columns, (*row.cells, *[""] * (len(columns) - given)), strict=False))
     if missing := [name for name in needed if not cells[name]]:
         raise TableError(
-            f"{row.where}: '{short(','.join(row.cells))}' has no {' and no '.join(missing)}; expected {','.join(columns)}"
+            f"{row.where}: '{short(','.join(row.cells))}' has no {' and no '.join(missing)}; "
+            f"expected {','.join(columns)}"
         )
     return cells
 

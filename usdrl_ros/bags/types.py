@@ -1,4 +1,4 @@
-"""What all of this room share: its error, the topics of our bags, and the message types that are known without a bag."""
+"""What this room shares: its error, the topics of our bags, the message types known without a bag."""
 
 from __future__ import annotations
 
