@@ -129,7 +129,9 @@ def _delay(stamps_ns: np.ndarray, joints: np.ndarray, cause: str) -> float:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit code: 1 where a real recording is called wrong too often."""
-    parser = argparse.ArgumentParser(prog="python -m training.check_bodies", description=(__doc__ or "").split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m training.check_bodies", description=(__doc__ or "").split("\n\n")[0]
+    )
     parser.add_argument("sets", metavar="SET=DIR", nargs="+", help="a data set and its directory")
     parser.add_argument("--frames", type=int, default=10_000, help="frames of each set; default: %(default)s")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write all counts to this file")
@@ -156,7 +158,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _document(counts: dict[str, Counts], delays: dict[str, list[float]]) -> dict[str, Any]:
     return {
-        "sets": {name: {**vars(each), "false_reports": dict(each.false_reports or {})} for name, each in counts.items()},
+        "sets": {
+            name: {**vars(each), "false_reports": dict(each.false_reports or {})} for name, each in counts.items()
+        },
         "wrong": {name: {"cause": WRONG[name][1], **_summary(times)} for name, times in delays.items()},
     }
 
@@ -178,7 +182,11 @@ def _show(counts: dict[str, Counts], delays: dict[str, list[float]]) -> None:
     table = Table("set", "recordings", "frames", "with a joint taken", "false reports", title="Real recordings")
     for name, each in counts.items():
         table.add_row(
-            name, str(each.recordings), str(each.frames), str(each.with_joint_taken), str(dict(each.false_reports or {}))
+            name,
+            str(each.recordings),
+            str(each.frames),
+            str(each.with_joint_taken),
+            str(dict(each.false_reports or {})),
         )
     console.print(table)
     table = Table("made wrong", "reported as", "recordings", "within 2 s", "ever", "median s", title="Wrong frames")

@@ -63,9 +63,12 @@ def test_evidence_does_not_depend_on_where_the_camera_stands(acted: np.ndarray) 
 def test_evidence_of_a_drawn_body() -> None:
     joints = np.full((1, 25, 3), np.nan)
     for name, place in {
-        "SpineBase": (0, 0, 0), "SpineShoulder": (0, 0.5, 0), "ShoulderLeft": (0.2, 0.5, 0), "ShoulderRight": (-0.2, 0.5, 0),
-        "ElbowLeft": (0.2, 0.2, 0), "ElbowRight": (-0.2, 0.2, 0), "HipLeft": (0.1, 0, 0), "HipRight": (-0.1, 0, 0),
-        "KneeLeft": (0.1, -0.4, 0), "KneeRight": (-0.1, -0.4, 0), "AnkleLeft": (0.1, -0.8, 0), "AnkleRight": (-0.1, -0.8, 0),
+        "SpineBase": (0, 0, 0), "SpineShoulder": (0, 0.5, 0),
+        "ShoulderLeft": (0.2, 0.5, 0), "ShoulderRight": (-0.2, 0.5, 0),
+        "ElbowLeft": (0.2, 0.2, 0), "ElbowRight": (-0.2, 0.2, 0),
+        "HipLeft": (0.1, 0, 0), "HipRight": (-0.1, 0, 0),
+        "KneeLeft": (0.1, -0.4, 0), "KneeRight": (-0.1, -0.4, 0),
+        "AnkleLeft": (0.1, -0.8, 0), "AnkleRight": (-0.1, -0.8, 0),
         "FootLeft": (0.1, -0.8, 0.1), "FootRight": (-0.1, -0.8, 0.1),
     }.items():  # fmt: skip
         joints[0, INDEX[name]] = place
@@ -84,8 +87,10 @@ def test_left_handed_axes_are_reported_within_two_seconds(acted: np.ndarray, axi
     check = BodyCheck()
     _, problems = run(check, wrong)
     at = first(problems, "mirrored_skeletons")
-    assert at is not None and at <= 20
-    assert "left-handed" in problems[at][0].message and check.faults == ("mirrored_skeletons",)
+    assert at is not None
+    assert at <= 20
+    assert "left-handed" in problems[at][0].message
+    assert check.faults == ("mirrored_skeletons",)
 
 
 def test_swapped_layout_is_reported_and_can_be_mended(acted: np.ndarray) -> None:
@@ -100,8 +105,10 @@ def test_swapped_layout_is_reported_and_can_be_mended(acted: np.ndarray) -> None
 def test_units_are_reported_and_can_be_mended(acted: np.ndarray, factor: float, unit: str) -> None:
     taken, problems = run(BodyCheck(), acted * factor)
     at = first(problems, "wrong_units")
-    assert at is not None and at <= 20
-    assert unit in problems[at][0].message and f"scale: {1 / factor:g}" in problems[at][0].message
+    assert at is not None
+    assert at <= 20
+    assert unit in problems[at][0].message
+    assert f"scale: {1 / factor:g}" in problems[at][0].message
     np.testing.assert_array_equal(taken[25:], acted[25:] * factor)  # no joint is taken away for it
     taken, _ = run(BodyCheck(mend=True), acted * factor)
     np.testing.assert_allclose(taken[25:], acted[25:], atol=1e-12)
@@ -110,7 +117,8 @@ def test_units_are_reported_and_can_be_mended(acted: np.ndarray, factor: float, 
 def test_unknown_units_are_reported(acted: np.ndarray) -> None:
     _, problems = run(BodyCheck(mend=True), acted * 0.01)
     at = first(problems, "wrong_units")
-    assert at is not None and "not metres" in problems[at][0].message
+    assert at is not None
+    assert "not metres" in problems[at][0].message
 
 
 @pytest.mark.parametrize("parts", [("Hip", "Knee", "Ankle", "Foot"), ("Elbow", "Wrist", "Hand", "HandTip", "Thumb")])
@@ -139,7 +147,8 @@ def test_positions_in_an_image_are_reported(acted: np.ndarray) -> None:
 def test_a_frame_that_is_put_right_is_no_longer_reported(acted: np.ndarray) -> None:
     check = BodyCheck()
     _, problems = run(check, np.concatenate([acted[:30, SWAPPED], acted[30:]]))
-    assert problems[29] and not problems[60]
+    assert problems[29]
+    assert not problems[60]
     assert check.faults == ()
 
 
@@ -152,13 +161,15 @@ def test_joints_without_depth_lie_at_the_camera_and_are_unseen(acted: np.ndarray
     assert lost == sorted([WRIST, HAND, ANKLE])
     np.testing.assert_array_equal(np.delete(taken, lost, 0), np.delete(frame, lost, 0))
     assert [each.cause for each in problems] == ["joints_at_camera"]
-    assert "'ann'" in problems[0].message and "WristLeft" in problems[0].message
+    assert "'ann'" in problems[0].message
+    assert "WristLeft" in problems[0].message
 
 
 def test_a_body_of_zeros_leaves_nothing(acted: np.ndarray) -> None:
     problems: list[Problem] = []
     taken = BodyCheck().check(0, np.zeros((1, 25, 3)), ["p"], problems)
-    assert np.isnan(taken).all() and problems[0].cause == "joints_at_camera"
+    assert np.isnan(taken).all()
+    assert problems[0].cause == "joints_at_camera"
     assert "nothing of the body is left" in problems[0].message
 
 
@@ -195,7 +206,8 @@ def test_each_person_is_checked_alone(acted: np.ndarray) -> None:
     problems: list[Problem] = []
     taken = BodyCheck().check(0, people, ["a", "b", "c"], problems)
     np.testing.assert_array_equal(taken[[0, 2]], people[[0, 2]])
-    assert np.isnan(taken[1, HEAD]).all() and len(problems) == 1
+    assert np.isnan(taken[1, HEAD]).all()
+    assert len(problems) == 1
 
 
 def test_stamps_that_jump_back_start_over(acted: np.ndarray) -> None:

@@ -108,16 +108,16 @@ _FAULTS = (
         SIDES,
         -0.9,
         -0.5,
-        "shoulders and hips disagree on left and right: the layout has some joints swapped. Correct the order of the "
-        "joints, or the layout that is named",
+        "shoulders and hips disagree on left and right: the layout has some joints swapped. Correct the order of "
+        "the joints, or the layout that is named",
     ),
     _Fault(
         "swapped_sides",
         CROSSED,
         -0.3,
         0.0,
-        "elbows belong to the other side's shoulders: the layout has some joints swapped. Correct the order of the joints, "
-        "or the layout that is named",
+        "elbows belong to the shoulders of the other side: the layout has some joints swapped. Correct the order of "
+        "the joints, or the layout that is named",
     ),
     _Fault(
         "mirrored_skeletons",
@@ -133,8 +133,8 @@ _FAULTS = (
         UPRIGHT,
         -0.7,
         -0.3,
-        "people stand on their heads in the fixed frame: an axis of the camera's frame has the wrong sign (y down where "
-        "up is expected), or its pose in tf is wrong. Correct frame_id or the pose",
+        "people stand on their heads in the fixed frame: an axis of the camera's frame has the wrong sign (y down "
+        "where up is expected), or its pose in tf is wrong. Correct frame_id or the pose",
     ),
 )
 
@@ -295,7 +295,9 @@ class BodyCheck:
         for unit, factor in UNITS.items():
             if LIMB_M[0] <= limb * factor <= LIMB_M[1]:
                 self._units = factor
-                remedy = f"publish metres, or set scale: {factor:g} in the source's file; mend_skeletons:=true scales here"
+                remedy = (
+                    f"publish metres, or set scale: {factor:g} in the source's file; mend_skeletons:=true scales here"
+                )
                 self._unit_fault = f"{fault}: the positions are in {unit}; {remedy}"
                 return
         self._unit_fault = f"{fault}: the positions are not metres; set scale in the source's file"
