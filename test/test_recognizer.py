@@ -15,15 +15,16 @@ from functools import cache
 import numpy as np
 import pytest
 
+from usdrl_ros.actions.classifier import softmax
 from usdrl_ros.actions.events import Event, Phase
 from usdrl_ros.inference.contract import Predictions
 from usdrl_ros.inference.model_file import ModelError, ModelInfo
 from usdrl_ros.problems import Problem
-from usdrl_ros.recognizer import MAX_PENDING_STEPS, Recognizer, Step, softmax
+from usdrl_ros.recognizer import MAX_PENDING_STEPS, Recognizer, Step
 from usdrl_ros.settings import Settings
 from usdrl_ros.skeleton.layouts import NTU_25
 from usdrl_ros.skeleton.normalize import NORMALIZATION
-from usdrl_ros.skeleton.person import Person
+from usdrl_ros.skeleton.person import Frame, Person
 
 HAND_LEFT, HAND_RIGHT = NTU_25.index("HandLeft"), NTU_25.index("HandRight")
 WINDOW_S = 5.0
@@ -103,7 +104,7 @@ def drive(recognizer: Recognizer, messages: Iterable[Message], finish: bool = Tr
     """As the evaluation does: every message, and after it the steps that are due."""
     events = []
     for stamp_ns, people in messages:
-        recognizer.observe(stamp_ns, people, "camera")
+        recognizer.observe(Frame(stamp_ns, "camera", people))
         while (step := recognizer.step()) is not None:
             events += step.events
     return events + (recognizer.finish() if finish else [])
@@ -201,7 +202,7 @@ def test_a_worker_that_lags_gives_the_same_events(seed: int) -> None:
     messages = scene(stamps(20.0, 8.0, 0.8), {"a": TRUTH, "b": OTHER})
     recognizer, events = Recognizer(HandEngine()), []
     for stamp_ns, people in messages:
-        assert recognizer.observe(stamp_ns, people, "camera") == []
+        assert recognizer.observe(Frame(stamp_ns, "camera", people)).problems == []
         while recognizer.due >= MAX_PENDING_STEPS - 1 or (recognizer.due and rng.random() < 0.2):
             events += recognizer.step().events
     while (step := recognizer.step()) is not None:
@@ -213,7 +214,7 @@ def test_a_message_a_person_gives_the_same_events() -> None:
     recognizer, events = Recognizer(HandEngine()), []
     for stamp_ns, people in CLEAN:
         for one in reversed(people):
-            recognizer.observe(stamp_ns, [one], "camera")
+            recognizer.observe(Frame(stamp_ns, "camera", [one]))
         while (step := recognizer.step()) is not None:
             events += step.events
     events += recognizer.finish()
@@ -252,7 +253,7 @@ def test_threads_give_the_same_events() -> None:
         give_up_at = time.monotonic() + 10.0
         while recognizer.due >= MAX_PENDING_STEPS - 1 and time.monotonic() < give_up_at:
             time.sleep(0.0002)
-        recognizer.observe(stamp_ns, people, "camera")
+        recognizer.observe(Frame(stamp_ns, "camera", people))
     over.set()
     for thread in threads:
         thread.join(10.0)
@@ -283,7 +284,7 @@ def test_a_step_tells_scores_of_each_person() -> None:
     recognizer = Recognizer(HandEngine())
     steps: list[Step] = []
     for stamp_ns, people in scene(stamps(10.0, 4.0), {"a": [("left", 0.0, 9.0)], "b": ()}):
-        recognizer.observe(stamp_ns, people, "head")
+        recognizer.observe(Frame(stamp_ns, "head", people))
         steps.append(recognizer.step())
     scores = {score.person_id: score for score in steps[-1].scores}
     assert set(scores) == {"a", "b"}
@@ -340,7 +341,7 @@ def survived(messages: Sequence[Message], **settings: float) -> tuple[list[Event
     """Events, and how often which cause was told."""
     recognizer, events, told = Recognizer(HandEngine(), Settings(**settings)), [], []
     for stamp_ns, people in messages:
-        told += recognizer.observe(stamp_ns, people, "camera")
+        told += recognizer.observe(Frame(stamp_ns, "camera", people)).problems
         while (step := recognizer.step()) is not None:
             events += step.events
             told += step.problems
@@ -534,7 +535,7 @@ def test_a_person_is_judged_once_they_have_been_seen_long_enough() -> None:
     for least in (0.0, 0.5, 2.0):
         recognizer, first = Recognizer(HandEngine(), Settings(min_observed_s=least)), None
         for stamp_ns, people in messages:
-            recognizer.observe(stamp_ns, people)
+            recognizer.observe(Frame(stamp_ns, "", people))
             step = recognizer.step()
             if step is not None and step.scores and first is None:
                 first = (step.stamp_ns - messages[0][0]) / 1e9
@@ -554,7 +555,7 @@ def test_two_hundred_people() -> None:
     events: list[Event] = []
     for t in stamps(10.0, 5.0).tolist():
         people = crowd if t > 1.5 else []
-        recognizer.observe(round(t * 1e9), [*people, person("actor", t, truth, (0.0, 0.0, 50.0))])
+        recognizer.observe(Frame(round(t * 1e9), "", [*people, person("actor", t, truth, (0.0, 0.0, 50.0))]))
         step = recognizer.step()
         watched[t] = {score.person_id for score in step.scores}
         events += step.events
@@ -574,7 +575,7 @@ def test_who_comes_nearer_is_watched() -> None:
     for t in stamps(10.0, 8.0).tolist():
         near_is_a = t < 4.0
         places = {"a": 2.0 if near_is_a else 6.0, "b": 6.0 if near_is_a else 2.0}
-        recognizer.observe(round(t * 1e9), [person(name, t, (), (0.0, 0.0, z)) for name, z in places.items()])
+        recognizer.observe(Frame(round(t * 1e9), "", [person(name, t, (), (0.0, 0.0, z)) for name, z in places.items()]))
         step = recognizer.step()
         if t > 0.6:
             assert [score.person_id for score in step.scores] == ["a" if near_is_a else "b"]
@@ -586,7 +587,7 @@ def test_people_without_a_pelvis_have_a_distance_too() -> None:
         joints[name][NTU_25.index("SpineBase")] = np.nan
     recognizer = Recognizer(HandEngine(), Settings(max_people=2))
     for t in stamps(10.0, 2.0).tolist():
-        recognizer.observe(round(t * 1e9), [Person(name, "ntu_25", j) for name, j in joints.items()])
+        recognizer.observe(Frame(round(t * 1e9), "", [Person(name, "ntu_25", j) for name, j in joints.items()]))
         step = recognizer.step()
     assert [score.person_id for score in step.scores] == ["near", "middle"]
 
@@ -594,7 +595,7 @@ def test_people_without_a_pelvis_have_a_distance_too() -> None:
 def test_steps_that_nobody_runs_are_left_out_and_told() -> None:
     recognizer = Recognizer(HandEngine())
     first, second = CLEAN[:75], CLEAN[75:]  # 5 s: 50 steps
-    told = [problem for stamp_ns, people in first for problem in recognizer.observe(stamp_ns, people)]
+    told = [problem for stamp_ns, people in first for problem in recognizer.observe(Frame(stamp_ns, "", people)).problems]
     assert recognizer.due == MAX_PENDING_STEPS
     assert [problem.cause for problem in told] == ["step_left_out"] * (50 - MAX_PENDING_STEPS)
     waiting = [recognizer.step().stamp_ns for _ in range(MAX_PENDING_STEPS)]
@@ -610,7 +611,7 @@ def test_steps_too_far_behind_for_what_is_kept() -> None:
     """Slow steps and rare messages: the oldest step that waits has no samples left, and harms nothing."""
     recognizer = Recognizer(HandEngine(), Settings(rate=60.0, lost_after_s=30.0, min_observed_s=0.0))
     for t in range(0, 100, 20):
-        recognizer.observe(t * 10**9, [person("a", t, ())])
+        recognizer.observe(Frame(t * 10**9, "", [person("a", t, ())]))
     steps = [recognizer.step() for _ in range(5)]
     assert [step.stamp_ns // 10**9 for step in steps] == [0, 20, 40, 60, 80]
     assert [len(step.scores) for step in steps][-1] == 1
