@@ -15,12 +15,14 @@ from functools import cache
 import numpy as np
 import pytest
 
-from usdrl_ros.actions.classifier import softmax
+from usdrl_ros.actions.classifier import Classifier, Posterior, softmax
 from usdrl_ros.actions.events import Event, Phase
 from usdrl_ros.inference.contract import Predictions
 from usdrl_ros.inference.model_file import ModelError, ModelInfo
 from usdrl_ros.problems import Problem
 from usdrl_ros.recognizer import MAX_PENDING_STEPS, Recognizer, Step
+from usdrl_ros.scene.scene import Scene, SceneFrame
+from usdrl_ros.scene.subject import Subject
 from usdrl_ros.settings import Settings
 from usdrl_ros.skeleton.layouts import NTU_25
 from usdrl_ros.skeleton.normalize import NORMALIZATION
@@ -332,6 +334,81 @@ def test_finish_ends_what_runs_and_begins_anew() -> None:
     assert recognizer.running() == {}
     assert recognizer.due == 0
     assert recognizer.finish() == []
+
+
+class Couples(Scene):
+    """Makes one subject of everybody, beside each person alone."""
+
+    def update(self, frame: Frame) -> SceneFrame:
+        alone = super().update(frame)
+        people = sorted(alone.frame.people, key=lambda person: person.person_id)
+        together = Subject(tuple(p.person_id for p in people), np.stack([p.joints for p in people]))
+        return SceneFrame(alone.frame, [*alone.subjects, together])
+
+
+class PartnerEngine(HandEngine):
+    """Sees the action "left" where the left hand of the first and the right hand of the second person are up."""
+
+    def infer(self, skeletons: np.ndarray) -> Predictions:
+        predictions = super().infer(skeletons)
+        self.skeletons = skeletons
+        other = np.clip(40.0 * (skeletons[:, 2, :, HAND_RIGHT, 1] - 0.25), -20, 20)
+        detection = predictions.detection.copy()
+        detection[..., 1] = np.minimum(detection[..., 1], other)
+        detection[..., 2] = -20.0
+        return replace(predictions, detection=detection)
+
+
+def test_two_people_are_one_subject() -> None:
+    """Their joints come into the model together, centred on the first one; events name both."""
+    truths: dict[str, Truth] = {"a": [("left", 2.0, 5.0)], "b": [("right", 3.0, 6.0)]}
+    engine = PartnerEngine()
+    recognizer = Recognizer(engine, scene=Couples())
+    events = drive(recognizer, scene(stamps(20.0, 8.0), truths))
+    assert {(event.person_id, event.partner_id, event.action) for event in events} == {("a", "b", "left")}
+    (last,) = ended(events)
+    assert (last.start_ns / 1e9, last.end_ns / 1e9) == pytest.approx((3.0, 5.0), abs=0.05 + 2 * CELL_S)
+    # Of the three subjects, the places of a person who is not there are 0.
+    assert (engine.skeletons[:2, ..., 1] == 0).all()
+    first, second = engine.skeletons[2, :, -1, :, 0], engine.skeletons[2, :, -1, :, 1]
+    apart = np.linalg.norm(second - first, axis=0)
+    joints = body((), (1.5, 0.1, 3.0)) - body((), (0.0, 0.0, 2.0))
+    np.testing.assert_allclose(apart, np.linalg.norm(joints, axis=1), atol=1e-5)
+
+
+class ChangingClassifier(Classifier):
+    """The actions of the model, or others in their place, or fewer."""
+
+    order: tuple[int, ...] = (0, 1)
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        return tuple(f"hand {self._actions[k]}" for k in self.order)
+
+    def classify(self, detection: np.ndarray, recognition: np.ndarray, embedding: np.ndarray) -> Posterior:
+        assert embedding.shape == (len(detection), 8)
+        columns = [0, *(k + 1 for k in self.order)]
+        return Posterior(self.actions, softmax(detection)[..., columns], softmax(recognition)[..., list(self.order)])
+
+
+def test_actions_in_use_may_change_while_they_run() -> None:
+    """Another order changes nothing; an action that is no longer in use ends, and starts once it is again."""
+    classifier = ChangingClassifier(("left", "right"))
+    recognizer = Recognizer(HandEngine(), classifier=classifier)
+    events: list[Event] = []
+    for stamp_ns, people in scene(stamps(20.0, 10.0), {"a": [("left", 1.0, 7.0), ("right", 7.5, 9.0)]}):
+        seconds = stamp_ns / 1e9
+        classifier.order = (0, 1) if seconds < 3.0 else (1, 0) if seconds < 4.0 else (1,) if seconds < 5.0 else (0, 1)
+        events += drive(recognizer, [(stamp_ns, people)], finish=False)
+    events += recognizer.finish()
+    told = {(e.action, e.event_id) for e in events}
+    assert len(told) == 3
+    right = [e for e in events if e.action == "hand right"]
+    assert [e.phase for e in right] == [Phase.STARTED, *[Phase.ONGOING] * (len(right) - 2), Phase.ENDED]
+    assert (right[-1].start_ns / 1e9, right[-1].end_ns / 1e9) == pytest.approx((7.5, 9.0), abs=0.05 + 2 * CELL_S)
+    first, second = [e for e in ended(events) if e.action == "hand left"]
+    assert (first.start_ns / 1e9, first.end_ns / 1e9) == pytest.approx((1.0, 4.0), abs=0.1 + 2 * CELL_S)
+    assert (second.start_ns / 1e9, second.end_ns / 1e9) == pytest.approx((5.0, 7.0), abs=0.1 + 2 * CELL_S)
 
 
 # Bad input. Each fault is told by its cause, and what comes after is recognized as if nothing had been.

@@ -153,7 +153,7 @@ class EventDecoder:
             self._measure(action, state, probability, timeline)
             ended.append(self._tell(Phase.ENDED, action, state, probability, timeline, now_ns))
         free_from = dict(zip(self._actions, self._free_from, strict=True))
-        self._free_from = [free_from.get(action, -(2**62)) for action in actions]
+        self._free_from = [free_from.get(action, timeline.stop) for action in actions]  # a new one begins from now on
         self._actions, self._running = tuple(actions), running
         return ended
 
