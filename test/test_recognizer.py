@@ -652,7 +652,9 @@ def test_who_comes_nearer_is_watched() -> None:
     for t in stamps(10.0, 8.0).tolist():
         near_is_a = t < 4.0
         places = {"a": 2.0 if near_is_a else 6.0, "b": 6.0 if near_is_a else 2.0}
-        recognizer.observe(Frame(round(t * 1e9), "", [person(name, t, (), (0.0, 0.0, z)) for name, z in places.items()]))
+        recognizer.observe(
+            Frame(round(t * 1e9), "", [person(name, t, (), (0.0, 0.0, z)) for name, z in places.items()])
+        )
         step = recognizer.step()
         if t > 0.6:
             assert [score.person_id for score in step.scores] == ["a" if near_is_a else "b"]
@@ -672,7 +674,9 @@ def test_people_without_a_pelvis_have_a_distance_too() -> None:
 def test_steps_that_nobody_runs_are_left_out_and_told() -> None:
     recognizer = Recognizer(HandEngine())
     first, second = CLEAN[:75], CLEAN[75:]  # 5 s: 50 steps
-    told = [problem for stamp_ns, people in first for problem in recognizer.observe(Frame(stamp_ns, "", people)).problems]
+    told = [
+        problem for stamp_ns, people in first for problem in recognizer.observe(Frame(stamp_ns, "", people)).problems
+    ]
     assert recognizer.due == MAX_PENDING_STEPS
     assert [problem.cause for problem in told] == ["step_left_out"] * (50 - MAX_PENDING_STEPS)
     waiting = [recognizer.step().stamp_ns for _ in range(MAX_PENDING_STEPS)]
