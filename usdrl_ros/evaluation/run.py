@@ -55,9 +55,9 @@ def run_bag(
         for done, (_, record_ns, message) in enumerate(bag.messages([topic]), start=1):
             progress(done, topics[topic].count)
             frame = reader.read(message, record_ns)
+            frame = recognizer.observe(frame)
             notes.add_problems(frame.problems)
             notes.add_frame(frame)
-            notes.add_problems(recognizer.observe(frame.stamp_ns, frame.people, frame.frame_id))
             while recognizer.due:
                 began = time.perf_counter()
                 step = recognizer.step()

@@ -27,6 +27,7 @@ from usdrl_ros.msg import ActionEvent, ActionScores, ActionVocabulary
 from usdrl_ros.nodes.conversion import MissingMessagesError, first_message_class
 from usdrl_ros.nodes.live import LiveError, play_live
 from usdrl_ros.problems import Problem
+from usdrl_ros.skeleton.canonical import to_ntu25
 from usdrl_ros.sources.reader import SourceError, SourceReader
 
 _DEPTH = 1000
@@ -63,7 +64,7 @@ class Listener(Node):
     def _take_skeletons(self, message: Any) -> None:
         now = time.monotonic()
         frame = self._reader.read(message, time.time_ns())
-        self.notes.add_frame(frame)
+        self.notes.add_frame(to_ntu25(frame))
         self._arrived.setdefault(frame.stamp_ns, now)
         if len(self._arrived) > _OPEN_STAMPS:
             del self._arrived[next(iter(self._arrived))]
