@@ -184,13 +184,12 @@ class Session:
             fault = "message ignored: its stamp is not newer than the last"
             self._monitor.report([Problem("stamps_stand_still", fault)])
             return
-        self._monitor.report(frame.problems)
-        self._statistics.people(frame.people)
-        problems = self._recognizer.observe(frame.stamp_ns, frame.people, frame.frame_id)
+        frame = self._recognizer.observe(frame)
         if moved and self._worker is not None:
             self._moved_at = time.monotonic()
             self._worker.notify()  # the step need not wait for the rest
-        self._monitor.report(problems)
+        self._statistics.people(frame.people)
+        self._monitor.report(frame.problems)
         self._outputs.publish_people(frame)
 
     def _publish_step(self, step: Step, duration_s: float) -> None:
