@@ -23,7 +23,9 @@ class EvaluationOptions:
     bags: tuple[str, ...] = option((), "Rosbag2 directories, or .mcap or .db3 files.")
     model: Path = option(default_model(), "An .onnx file.")
     engine: str = option("auto", "What runs the model.", choices=ENGINES)
-    precision: str = option("auto", "Numeric precision.", choices=PRECISIONS)
+    precision: str = option(
+        "fp32", "Numeric precision; fp32 makes metrics independent of the machine.", choices=PRECISIONS
+    )
     settings: Settings = option(Settings(), "Settings of recognition.")
     source: str = option("", "What the skeletons are; empty: found by the types in the bag.")
     topic: str = option("", "Topic of the skeletons; empty: the source's.")
