@@ -81,7 +81,7 @@ def test_page_is_whole_and_alone(report: Path) -> None:
     assert used | set(re.findall(r"url\(#([^)]+)\)", text)) <= set(ids)
 
 
-def test_page_tells_what_happened(report: Path) -> None:
+def test_page_shows_what_happened(report: Path) -> None:
     page = Page((report / "report.html").read_text(encoding="utf-8"))
     words = " ".join(page.text.split())
     assert "1 of 2true actions found1 missed" in words
@@ -154,10 +154,10 @@ def test_long_recordings_have_pages_without_empty_lines() -> None:
     assert len(lines) == 60 + 2
     assert [len(figure.axes) for figure, _ in pages[:-1]] == [PAGE_LINES] * (len(pages) - 1)
     assert [axes.get_xlim()[0] for axes in lines[-2:]] == [9 * 3600 + 60 - LINE_S, 9 * 3600 + 60]
-    told = [title for _, titles in pages for title in titles.values()]
-    assert told[0] == "wave, 5.00 to 9.00 s, missed"
-    assert told[1] == "wave, 65.00 to 69.00 s, found"
-    assert len(told) == 62
+    shown = [title for _, titles in pages for title in titles.values()]
+    assert shown[0] == "wave, 5.00 to 9.00 s, missed"
+    assert shown[1] == "wave, 65.00 to 69.00 s, found"
+    assert len(shown) == 62
 
 
 def labels_of(events: list[Interval], end: float = 30.0) -> list[str]:

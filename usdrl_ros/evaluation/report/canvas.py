@@ -60,7 +60,7 @@ def _shade(index: int) -> str:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure, inches."""
+    """An empty plot, inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -101,12 +101,12 @@ def _plain_text(figure: Figure) -> Iterator[None]:
 
 
 def svg(figure: Figure, label: str, *, titles: Mapping[str, str] | None = None) -> str:
-    """A figure as an SVG element for a page: as wide as there is room, text stays text in the page's font.
+    """A plot as an SVG element for a page: as wide as there is room, text stays text in the page's font.
 
     Args:
-        figure: The figure.
+        figure: The plot.
         label: What it shows, for those who cannot see it.
-        titles: What is told when one points at an artist, by its gid.
+        titles: The text shown when one points at an artist, by its gid.
     """
     from matplotlib import rc_context
 
