@@ -89,8 +89,8 @@ def read_options(arguments: argparse.Namespace) -> EvaluationOptions:
     words: dict[str, Any] = {
         name: value
         for name in ("model", "engine", "source", "topic", "layout", "association", "truth", "labels", "frame_rate",
-                     "report", "strips", "json", "timelines", "jobs", "dask", "rate", "inputs", "fixed_frame", "camera_poses",
-                     "mend_skeletons")
+                     "report", "strips", "json", "timelines", "jobs", "dask", "rate", "inputs", "fixed_frame",
+                     "camera_poses", "mend_skeletons")
         if (value := getattr(arguments, name)) is not None
     }  # fmt: skip
     settings = given.pop("settings", {}) | _settings(arguments.set)
