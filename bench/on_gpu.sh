@@ -24,7 +24,7 @@ fi
 rm -f runs/gpu/results.jsonl
 run 150 "hri-1 in fp16 at batch 1: spin, block, phases" "$python" -m bench.gpu phases
 run 200 "H=1024 against PyTorch" "$python" -m bench.gpu width --width 1024 --limit 100
-run 120 "H=128 against PyTorch" "$python" -m bench.gpu width --width 128 --limit 60
+run 120 "H=192, as hri-1, against PyTorch" "$python" -m bench.gpu width --width 192 --limit 60
 run 110 "hri-1 in fp16, batches 1 to 16" "$python" -m bench.gpu batches --limit 60
 run 100 "numbers, threads, memory on this GPU" \
   env PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 "$python" -m pytest -q test/inference/test_tensorrt_gpu.py

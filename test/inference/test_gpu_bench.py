@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
-torch = pytest.importorskip("torch", reason="torch is not installed")
+pytest.importorskip("torch", reason="torch is not installed")
 
+import torch
 from test_tensorrt_engine import Bench
 
 from bench import engines, gpu, networks
