@@ -11,9 +11,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,9 @@ from rich.console import Console
 from rich.live import Live
 
 from usdrl_ros.actions.events import Event, Phase
+from usdrl_ros.camera.monocular import PoseError, PoseEstimator, Skeletons, focal_length
+from usdrl_ros.camera.video import Video, VideoError
 from usdrl_ros.demo.drawing import draw
-from usdrl_ros.demo.monocular import PoseError, PoseEstimator, Skeletons, focal_length
 from usdrl_ros.demo.screen import live_screen
 from usdrl_ros.inference.factory import default_model, load_engine
 from usdrl_ros.inference.model_file import ModelError
@@ -32,10 +32,6 @@ from usdrl_ros.recognizer import Recognizer
 
 RECENT = 12
 """Events that the terminal shows."""
-
-
-class VideoError(Exception):
-    """A camera or a video cannot be read or written; the message is one line."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -178,71 +174,6 @@ class Annotated:
         if self._writer is not None and self.path is not None:
             self._writer.release()
             self._part.replace(self.path)
-
-
-class Video:
-    """A camera (its number) or a video file, read by OpenCV; a context manager."""
-
-    def __init__(self, source: int | Path) -> None:
-        try:
-            import cv2
-        except ImportError as error:
-            raise VideoError("OpenCV is not installed: pip install opencv-contrib-python, or run `make webcam`") from error
-        self._cv2: Any = cv2
-        self._source = source
-        if isinstance(source, Path) and not source.is_file():
-            raise VideoError(f"--video {source}: no such file")
-        self._capture = cv2.VideoCapture(source if isinstance(source, int) else str(source))
-        if not self._capture.isOpened():
-            hint = "is it connected, free, and may you read /dev/video*?" if isinstance(source, int) else "is it a video?"
-            raise VideoError(f"{'camera' if isinstance(source, int) else 'video'} {source} cannot be opened: {hint}")
-        self.width = int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH))
-        self.height = int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
-        rate = float(self._capture.get(cv2.CAP_PROP_FPS))
-        self.rate = rate if 1.0 <= rate <= 240.0 else 30.0
-        pictures = 0.0 if isinstance(source, int) else float(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        self.duration_s = max(pictures, 0.0) / self.rate
-
-    def pictures(self) -> Iterator[tuple[int, np.ndarray]]:
-        """Stamp, nanoseconds, and picture (rows, columns, 3), BGR, uint8; of a file by its frame rate."""
-        number = 0
-        while True:
-            read, picture = self._capture.read()
-            if not read:
-                if number == 0:
-                    raise VideoError(f"{self._source}: no picture can be read")
-                return
-            live = isinstance(self._source, int)
-            stamp_ns = time.time_ns() if live else 1_000_000_000 + round(number * 1e9 / self.rate)
-            yield stamp_ns, picture
-            number += 1
-
-    def to_rgb(self, picture: np.ndarray) -> np.ndarray:
-        """The picture in RGB."""
-        return np.ascontiguousarray(picture[..., ::-1])
-
-    def writer(self, path: Path) -> Any:
-        """An OpenCV writer of the same size and rate.
-
-        Raises:
-            VideoError: OpenCV cannot write it.
-        """
-        code = self._cv2.VideoWriter_fourcc(*"mp4v")
-        writer = self._cv2.VideoWriter(str(path), code, self.rate, (self.width, self.height))
-        if not writer.isOpened():
-            raise VideoError(f"{path} cannot be written by OpenCV")
-        return writer
-
-    def show(self, picture: np.ndarray) -> bool:
-        """Show a picture in a window; whether the user closed it (q or Escape)."""
-        self._cv2.imshow("usdrl_ros", picture)
-        return self._cv2.waitKey(1) & 0xFF in (27, ord("q"))
-
-    def __enter__(self) -> Video:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._capture.release()
 
 
 if __name__ == "__main__":
