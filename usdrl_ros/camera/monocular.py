@@ -1,9 +1,10 @@
 """People in a picture as skeletons in metres: MediaPipe's pose, placed before the camera, and smoothed.
 
-MediaPipe (Bazarevsky et al., BlazePose, CVPR workshops 2020; Grishchenko et al., BlazePose GHUM, 2022) gives each person
-twice: landmarks in the image, and "world landmarks" in metres about the middle of the hips, whose depth is estimated from
-the one picture. `place` finds where the person stands: the translation by which the world landmarks, seen by a pinhole
-camera, fall on those in the image.
+MediaPipe (Bazarevsky et al., BlazePose, CVPR workshops 2020; Grishchenko et al., BlazePose GHUM,
+2022) gives each person twice: landmarks in the image, and "world landmarks" in metres about the
+middle of the hips, whose depth is estimated from the one picture. `place` finds where the person
+stands: the translation by which the world landmarks, seen by a pinhole camera, fall on those in
+the image.
 
 Coordinates are those of a camera's optical frame: x right, y down, z forward, metres.
 """
@@ -142,8 +143,9 @@ def focal_length(width: int, field_of_view_deg: float) -> float:
 def place(sighting: Sighting, focal: float, width: int, height: int) -> np.ndarray:
     """Where the person's hips are, (3,) metres; NaN where the landmarks do not say.
 
-    A landmark X at translation t is seen at u = f (X_x + t_x) / (X_z + t_z) from the picture's centre, and likewise for v:
-    two linear equations in t for each landmark, solved by least squares, weighted by visibility.
+    A landmark X at translation t is seen at u = f (X_x + t_x) / (X_z + t_z) from the picture's
+    centre, and likewise for v: two linear equations in t for each landmark, solved by least
+    squares, weighted by visibility.
     """
     u = (sighting.image[:, 0] - width / 2.0) / focal
     v = (sighting.image[:, 1] - height / 2.0) / focal
