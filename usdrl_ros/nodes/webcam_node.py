@@ -1,4 +1,4 @@
-"""The webcam node: publishes the people before a plain camera, by MediaPipe's pose, as `usdrl_ros/msg/SkeletonArray`."""
+"""The webcam node: publishes the people before a plain camera as `usdrl_ros/msg/SkeletonArray`."""
 
 from __future__ import annotations
 
