@@ -154,7 +154,7 @@ def place(sighting: Sighting, focal: float, width: int, height: int) -> np.ndarr
     left = np.concatenate([np.stack([one, none, -u], -1), np.stack([none, one, -v], -1)])
     right = np.concatenate([u * z - x, v * z - y])
     weight = np.sqrt(np.clip(np.tile(sighting.visibility, 2), 0.0, 1.0))
-    if np.count_nonzero(weight > 0.5) < 8:
+    if np.count_nonzero(sighting.visibility > 0.3) < 8:
         return np.full(3, np.nan)
     translation, *_ = np.linalg.lstsq(left * weight[:, None], right * weight, rcond=None)
     return translation if NEAREST_M <= translation[2] <= FARTHEST_M else np.full(3, np.nan)
