@@ -156,7 +156,9 @@ def test_missing_model_file_is_one_clear_line(tmp_path: Path) -> None:
 
 def test_mediapipe_finds_a_person_in_a_photograph() -> None:
     pytest.importorskip("mediapipe", reason="MediaPipe is not installed: run by `make webcam`'s environment")
-    data = pytest.importorskip("skimage.data", reason="scikit-image, which has a photograph of a person, is not installed")
+    data = pytest.importorskip(
+        "skimage.data", reason="scikit-image, which has a photograph of a person, is not installed"
+    )
     picture = np.ascontiguousarray(data.astronaut()[..., :3])
     with PoseEstimator() as estimator:
         (found,) = estimator.find(picture, 0)

@@ -11,7 +11,10 @@ Coordinates are those of a camera's optical frame: x right, y down, z forward, m
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,7 +84,9 @@ class PoseEstimator:
                 "documentation (Pose Landmarker, Models) and give it by --pose-model, or install mediapipe==0.10.21"
             )
         else:
-            self._legacy, self._landmarker = mediapipe.solutions.pose.Pose(model_complexity=1), None
+            with _without_native_log():
+                self._legacy, self._landmarker = mediapipe.solutions.pose.Pose(model_complexity=1), None
+                self._legacy.process(np.zeros((64, 64, 3), np.uint8))
 
     def find(self, picture: np.ndarray, stamp_ns: int) -> list[Sighting]:
         """The people in a picture (rows, columns, 3), RGB, uint8; the stamps of the pictures must increase."""
@@ -110,6 +115,20 @@ class PoseEstimator:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+@contextmanager
+def _without_native_log() -> Iterator[None]:
+    """Drop what MediaPipe's C++ code writes to stderr when a model is loaded: it would break the terminal's picture."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _landmarker(model: Path, people: int) -> Any:
