@@ -106,7 +106,7 @@ def test_skeletons_keep_ids_and_leave_out_unseen_landmarks() -> None:
     hidden = np.where(np.isin(np.arange(33), [27, 31]), 0.1, 1.0)
     ids = []
     for i in range(10):
-        people = [sighting(near + [0.02 * i, 0, 0], hidden), sighting(far)]
+        people = [sighting(near + np.array([0.02 * i, 0.0, 0.0]), hidden), sighting(far)]
         frame = skeletons.frame(10**9 + i * 33_000_000, people if i % 2 else people[::-1])
         assert frame.problems == []
         here = sorted(frame.people, key=lambda person: float(np.nanmean(person.joints[:, 2])))
