@@ -157,7 +157,7 @@ UNKNOWN_KEY = {"hyper_parameters": {"model": {"kernel": 3}, "training": {}}, "st
         ({"state_dict": 3}, "last.ckpt is no checkpoint of this package"),
         ({"hyper_parameters": {}, "state_dict": {}}, "last.ckpt is no checkpoint of this package .*: model"),
         (NO_WEIGHTS, "last.ckpt is no checkpoint of this package .*: no weights under 'model.encoder.'"),
-        (UNKNOWN_KEY, "last.ckpt is no checkpoint of this package .*: unknown options of a model: kernel"),
+        (UNKNOWN_KEY, "last.ckpt is no checkpoint of this package .*: the model's options: unknown key kernel"),
     ],
 )
 def test_what_is_no_checkpoint_is_told(tmp_path: Path, content: object, fault: str) -> None:

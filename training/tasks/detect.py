@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from training.configuration import ConfigError, RunOptions, option, parse
+from training.configuration import RunOptions, configuration, option, parse
 from training.data.frames import FRAMES
 from training.runs import Record, say
 from training.tasks.frame_scores import FrameScores, decoded_events, runs_above
@@ -36,17 +35,15 @@ POSTPROCESSING = ("authors", "events")
 ROBOT = Settings()
 
 
-@dataclass(frozen=True)
+@configuration
 class DetectConfig(FramewiseConfig):
     """One detection run; the keys of its YAML file."""
 
-    postprocessing: tuple[str, ...] = option(POSTPROCESSING, "authors: runs above a threshold; events: the robot's")
-    threshold: float = option(0.02, "authors: least probability of a frame of a detection")
+    postprocessing: tuple[str, ...] = option(
+        POSTPROCESSING, "authors: runs above a threshold; events: the robot's", choices=POSTPROCESSING
+    )
+    threshold: float = option(0.02, "authors: least probability of a frame of a detection", low=0.0, high=1.0)
     settings: Settings = option(ROBOT, "events: settings as on the robot")
-
-    def __post_init__(self) -> None:
-        if unknown := sorted(set(self.postprocessing) - set(POSTPROCESSING)):
-            raise ConfigError(f"postprocessing {', '.join(unknown)}: known are {', '.join(POSTPROCESSING)}")
 
 
 def detections(config: DetectConfig, kind: str, score: FrameScores, actions: Sequence[str]) -> list[Interval]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from training.checkpoints import read_checkpoint
-from training.configuration import ConfigError, RunOptions, option, parse
+from training.configuration import ConfigError, RunOptions, configuration, option, parse
 from training.data.archive import Archive
 from training.model.usdrl import USDRL
 from training.runs import Record
@@ -33,7 +32,7 @@ from training.tasks.scores import measures
 CURVE = "curve.png"
 
 
-@dataclass(frozen=True)
+@configuration
 class EarlyConfig:
     """One run of early prediction; the keys of its YAML file."""
 
@@ -42,13 +41,15 @@ class EarlyConfig:
     checkpoints: tuple[str, ...] = option(help="of recognition, whose probabilities are averaged")
     archives: str = option("archives", "directory that holds the archives")
     split: str = option("", "split of the archive; none: the data set's usual one")
-    shares: tuple[float, ...] = option(tuple(tenth / 10 for tenth in range(1, 11)), "observed shares of the clips")
+    shares: tuple[float, ...] = option(
+        tuple(tenth / 10 for tenth in range(1, 11)), "observed shares of the clips", above=0.0, high=1.0
+    )
 
     def __post_init__(self) -> None:
         if not self.checkpoints:
             raise ConfigError("checkpoints: give one or more of training.tasks.recognize")
-        if not self.shares or not all(0.0 < share <= 1.0 for share in self.shares):
-            raise ConfigError(f"shares are {self.shares}; give some, each above 0 and up to 1")
+        if not self.shares:
+            raise ConfigError("shares: give one or more")
 
 
 def early(config: EarlyConfig, run: RunOptions) -> Record:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from rich.progress import track
 from torch.utils.data import DataLoader
 
-from training.configuration import ConfigError, RunOptions, option, plain_values
+from training.configuration import ConfigError, RunOptions, configuration, option, plain_values
 from training.data.archive import Archive
 from training.data.augmentations import NO_VARIATION, ViewOptions
 from training.data.clips import ShuffledBatches, take
@@ -43,7 +43,7 @@ SHEARED = replace(NO_VARIATION, rotate_by="window", shear=0.15)
 """Windows turned upright as on the robot, with a small shear."""
 
 
-@dataclass(frozen=True)
+@configuration
 class FramewiseConfig(EncoderConfig):
     """The keys that detection and segmentation share."""
 
@@ -52,23 +52,25 @@ class FramewiseConfig(EncoderConfig):
     scores: tuple[str, ...] = option((), "directories of runs whose scores are averaged, instead of training")
     validation_people: tuple[str, ...] = option((), "people of the training part to validate on instead")
     test: bool = option(True, "judge the test part at the end")
-    window_s: float = option(5.0, "seconds of a window")
-    window_frames: int = option(0, "recorded frames of a window instead of seconds; published: 64")
-    hop: float = option(0.1, "from one window of a test to the next, as a share of the window")
-    windows_per_epoch: int = option(1024, "random windows that make an epoch")
-    slower: float = option(1.0, "largest factor by which actions are slower than recorded")
-    faster: float = option(1.0, "largest factor by which actions are faster than recorded")
+    window_s: float = option(5.0, "seconds of a window", above=0.0)
+    window_frames: int = option(0, "recorded frames of a window instead of seconds; published: 64", low=0)
+    hop: float = option(0.1, "from one window of a test to the next, as a share of the window", above=0.0)
+    windows_per_epoch: int = option(1024, "random windows that make an epoch", low=1)
+    slower: float = option(1.0, "largest factor by which actions are slower than recorded", low=1.0)
+    faster: float = option(1.0, "largest factor by which actions are faster than recorded", low=1.0)
     view: ViewOptions = option(SHEARED, "how windows vary (nothing is cropped)")
-    batch_size: int = option(64, "windows a step, over all devices")
-    epochs: int = option(40, "of windows_per_epoch each")
-    learning_rate: float = option(1e-3, "largest of AdamW, with a warm-up and cosine decay")
-    encoder_rate: float = option(1.0, "the encoder's learning rate as a share of the head's")
-    warmup: float = option(0.1, "share of the steps over which the learning rate rises")
-    weight_decay: float = option(0.05, "of weight matrices")
-    label_smoothing: float = option(0.0, "share of a label that is spread over all classes")
-    drop_path: float = option(0.1, "share of samples for which a residual branch is left out")
-    averaging: float = option(0.99, "decay of the weights' moving average a step, which is what is kept; 0: none")
-    workers: int = option(0, "processes that read windows")
+    batch_size: int = option(64, "windows a step, over all devices", low=1)
+    epochs: int = option(40, "of windows_per_epoch each", low=1)
+    learning_rate: float = option(1e-3, "largest of AdamW, with a warm-up and cosine decay", above=0.0)
+    encoder_rate: float = option(1.0, "the encoder's learning rate as a share of the head's", low=0.0)
+    warmup: float = option(0.1, "share of the steps over which the learning rate rises", low=0.0, high=1.0)
+    weight_decay: float = option(0.05, "of weight matrices", low=0.0)
+    label_smoothing: float = option(0.0, "share of a label that is spread over all classes", low=0.0, below=1.0)
+    drop_path: float = option(0.1, "share of samples for which a residual branch is left out", low=0.0, below=1.0)
+    averaging: float = option(
+        0.99, "decay of the weights' moving average a step, which is what is kept; 0: none", low=0.0, below=1.0
+    )
+    workers: int = option(0, "processes that read windows", low=0)
 
     @property
     def length(self) -> WindowLength:

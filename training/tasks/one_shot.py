@@ -13,12 +13,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from training.configuration import ConfigError, RunOptions, option, parse
+from training.configuration import ConfigError, RunOptions, configuration, option, parse
 from training.data.archive import Archive, Clips
 from training.data.errors import DatasetError
 from training.runs import Record
@@ -28,17 +27,15 @@ from training.tasks.parts import smaller_tests, take_parts
 from training.tasks.scores import measures
 
 
-@dataclass(frozen=True)
+@configuration
 class OneShotConfig(FeatureConfig):
     """One run of one-shot recognition; the keys of its YAML file."""
 
-    draws: int = option(20, "how often exemplars are drawn")
+    draws: int = option(20, "how often exemplars are drawn", low=1)
     novel_classes: tuple[str, ...] = option((), "actions to tell apart; none: all")
     exemplars: tuple[str, ...] = option((), "recordings, one an action, instead of drawn ones")
 
     def __post_init__(self) -> None:
-        if self.draws < 1:
-            raise ConfigError(f"draws is {self.draws}, expected 1 or more")
         if self.exemplars and (self.novel_classes or self.also_tested):
             raise ConfigError("exemplars say what the classes and the tests are: leave novel_classes, also_tested out")
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import lightning
@@ -23,14 +22,14 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from training.configuration import ConfigError, option, parse, plain_values
+from training.configuration import configuration, option, parse, plain_values
 from training.data.archive import Archive, Clips
 from training.data.augmentations import ViewOptions, make_views
 from training.data.clips import ClipBatch, ClipDataset, ShuffledBatches, batches
-from training.model.encoder import instance_feature
+from training.model.encoder import ATTENTION, instance_feature
 from training.model.losses import DOMAINS, LossWeights, feature_decorrelation, gather, modality_consistency
-from training.model.modalities import modality
-from training.model.options import ModelOptions
+from training.model.modalities import MODALITIES, modality
+from training.model.options import ARCHITECTURES, ModelOptions
 from training.model.projectors import Projectors
 from training.model.usdrl import USDRL
 from training.optimization import cosine_schedule
@@ -39,7 +38,7 @@ from training.runs import Record, RunOptions, make_trainer, say, step_generator,
 FUSED = "fused"
 
 
-@dataclass(frozen=True)
+@configuration
 class PretrainConfig:
     """One pretraining run; the keys of its YAML file."""
 
@@ -47,27 +46,35 @@ class PretrainConfig:
     data: dict[str, str] = option(help="archive: split whose training part is used, or 'all'")
     archives: str = option("archives", "directory that holds the archives")
     without_people: dict[str, tuple[str, ...]] = option({}, "archive: people to leave out (to validate on)")
-    window_s: dict[str, float] = option({}, "archive: cut whole recordings into windows of seconds, not by label")
-    modalities: tuple[str, ...] = option(("joint",), "one, or several for a unified model")
-    architecture: str = option("dste", "dste or sttr")
-    width: int = option(1024, "H")
-    heads: int = option(1, "attention heads")
-    layers: int = option(2, "layers a stream")
-    people: int = option(2, "M")
-    attention: str = option("full", "of the temporal stream: full or causal")
-    drop_path: float = option(0.1, "share of samples for which a residual branch is left out")
-    views: int = option(4, "views of each clip, at least 2")
-    modalities_a_step: int = option(0, "of a unified model: how many, drawn anew, pass alone beside the fused; 0: all")
+    window_s: dict[str, float] = option(
+        {}, "archive: cut whole recordings into windows of seconds, not by label", above=0.0
+    )
+    modalities: tuple[str, ...] = option(("joint",), "one, or several for a unified model", choices=MODALITIES)
+    architecture: str = option("dste", "dste or sttr", choices=ARCHITECTURES)
+    width: int = option(1024, "H", low=1)
+    heads: int = option(1, "attention heads", low=1)
+    layers: int = option(2, "layers a stream", low=1)
+    people: int = option(2, "M", low=1)
+    attention: str = option("full", "of the temporal stream: full or causal", choices=ATTENTION)
+    drop_path: float = option(0.1, "share of samples for which a residual branch is left out", low=0.0, below=1.0)
+    views: int = option(4, "views of each clip, at least 2", low=2)
+    modalities_a_step: int = option(
+        0, "of a unified model: how many, drawn anew, pass alone beside the fused; 0: all", low=0
+    )
     view: ViewOptions = option(ViewOptions(), "how the views vary")
     loss: LossWeights = option(LossWeights(), "weights of the loss terms")
-    batch_size: int = option(384, "clips a step, over all devices")
-    epochs: int = option(451, "passes over the clips")
-    learning_rate: float = option(5e-4, "of Adam")
-    drops: tuple[int, ...] = option((351,), "epochs after which the learning rate is a tenth; none: cosine decay")
-    warmup: float = option(0.0, "share of the steps over which the learning rate rises (with cosine decay)")
-    weight_decay: float = option(1e-5, "of Adam, coupled as published")
-    workers: int = option(0, "processes that read clips")
-    seed: int = option(0, "of everything random")
+    batch_size: int = option(384, "clips a step, over all devices", low=1)
+    epochs: int = option(451, "passes over the clips", low=1)
+    learning_rate: float = option(5e-4, "of Adam", above=0.0)
+    drops: tuple[int, ...] = option(
+        (351,), "epochs after which the learning rate is a tenth; none: cosine decay", low=1
+    )
+    warmup: float = option(
+        0.0, "share of the steps over which the learning rate rises (with cosine decay)", low=0.0, high=1.0
+    )
+    weight_decay: float = option(1e-5, "of Adam, coupled as published", low=0.0)
+    workers: int = option(0, "processes that read clips", low=0)
+    seed: int = option(0, "of everything random", low=0)
 
     def model(self, joints: int) -> ModelOptions:
         """The network that is pretrained."""
@@ -201,8 +208,6 @@ def pretrain(config: PretrainConfig, run: RunOptions) -> Record:
     Raises:
         ValueError: An archive, a split or an option is not what it should be.
     """
-    if config.views < 2:
-        raise ConfigError(f"views is {config.views}: at least 2 are needed to compare")
     started = time.monotonic()
     lightning.seed_everything(config.seed, verbose=False)
     data = PretrainData(config)

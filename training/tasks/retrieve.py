@@ -11,13 +11,12 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from training.configuration import ConfigError, RunOptions, option, parse
+from training.configuration import ConfigError, RunOptions, configuration, option, parse
 from training.runs import Record
 from training.tasks.encoders import open_archive
 from training.tasks.features import FeatureConfig, device_of, directions
@@ -27,15 +26,11 @@ from training.tasks.scores import all_measures
 QUERIES = 1024
 
 
-@dataclass(frozen=True)
+@configuration
 class RetrieveConfig(FeatureConfig):
     """One retrieval run; the keys of its YAML file."""
 
-    neighbours: int = option(1, "training clips that vote on a test clip's action")
-
-    def __post_init__(self) -> None:
-        if self.neighbours < 1:
-            raise ConfigError(f"neighbours is {self.neighbours}, expected 1 or more")
+    neighbours: int = option(1, "training clips that vote on a test clip's action", low=1)
 
 
 def nearest(gallery: Tensor, labels: Tensor, queries: Tensor, neighbours: int = 1) -> Tensor:

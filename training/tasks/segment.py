@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from training.configuration import ConfigError, RunOptions, option, parse
+from training.configuration import RunOptions, configuration, option, parse
 from training.runs import Record, say
 from training.tasks.frame_scores import FrameScores
 from training.tasks.framewise import FramewiseConfig, judge
@@ -27,15 +26,13 @@ BACKGROUND = 0
 OVERLAPS = (0.1, 0.25, 0.5)
 
 
-@dataclass(frozen=True)
+@configuration
 class SegmentConfig(FramewiseConfig):
     """One segmentation run; the keys of its YAML file."""
 
-    smoothing_s: float = option(0.0, "seconds around a frame over which the posterior is averaged; 0: not at all")
-
-    def __post_init__(self) -> None:
-        if not self.smoothing_s >= 0.0:
-            raise ConfigError(f"smoothing_s is {self.smoothing_s}, expected 0 or more seconds")
+    smoothing_s: float = option(
+        0.0, "seconds around a frame over which the posterior is averaged; 0: not at all", low=0.0
+    )
 
 
 def smooth(stamps: np.ndarray, probabilities: np.ndarray, span_s: float) -> np.ndarray:
