@@ -290,7 +290,7 @@ def test_keys_that_are_not_given_are_those_of_the_mode(archives: Path) -> None:
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"mode": "lazy"}, "mode is 'lazy', expected linear or fine_tuned"),
+        ({"mode": "lazy"}, "mode is 'lazy', must be one of linear, fine_tuned"),
         ({"observed": (0.0, 1.0)}, "observed"),
         ({"observed": (0.1, 1.0)}, "only with crops"),
     ],

@@ -62,7 +62,7 @@ def test_trainer_options_are_passed_on(file: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--trainer.devcies", "2"], r"--trainer.devcies: lightning.Trainer has no such option: did you mean 'devices'"),
+        (["--trainer.devcies", "2"], r"--trainer.devcies: lightning.Trainer has no such option: did you mean 'dev"),
         (["--trainer.max_epochs", "-1"], r"--trainer.max_epochs is -1, must be a whole number at least 1"),
         (["--trainer.max_epochs", "0"], r"--trainer.max_epochs is 0, must be a whole number at least 1"),
         (["--trainer.max_steps", "some"], r"--trainer.max_steps is 'some', must be a whole number at least 1"),

@@ -20,10 +20,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from training.checkpoints import read_checkpoint
-from training.configuration import ConfigError, RunOptions, configuration, option, parse
+from training.configuration import ConfigError, RunOptions, configuration, option
 from training.data.archive import Archive
 from training.model.usdrl import USDRL
-from training.runs import Record
+from training.runs import Record, command, say
 from training.tasks.features import device_of
 from training.tasks.parts import take_parts
 from training.tasks.recognize import score
@@ -119,16 +119,13 @@ def _recognizer(checkpoint: str, config: EarlyConfig, archive: Archive) -> tuple
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    try:
-        config, run = parse(EarlyConfig, "python -m training.tasks.early", __doc__ or "", arguments)
-        metrics = early(config, run).metrics
-    except ValueError as error:
-        print(f"training.tasks.early: {error}", file=sys.stderr)
-        return 1
-    for share, accuracy in zip(metrics["observed"], metrics["top1"], strict=True):
-        print(f"{share:4.0%} observed: top-1 {accuracy:.1%}")
-    print(f"{metrics['n_test']} clips: {run.output}")
-    return 0
+    return command("early", EarlyConfig, __doc__, early, _report, arguments)
+
+
+def _report(config: EarlyConfig, run: RunOptions, record: Record) -> None:
+    for share, accuracy in zip(record.metrics["observed"], record.metrics["top1"], strict=True):
+        say(f"{share:4.0%} observed: top-1 {accuracy:.1%}")
+    say(f"{record.metrics['n_test']} clips: {run.output}")
 
 
 if __name__ == "__main__":

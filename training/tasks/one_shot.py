@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from training.configuration import ConfigError, RunOptions, configuration, option, parse
+from training.configuration import ConfigError, RunOptions, configuration, option
 from training.data.archive import Archive, Clips
 from training.data.errors import DatasetError
-from training.runs import Record
+from training.runs import Record, command, say
 from training.tasks.encoders import open_archive
 from training.tasks.features import FeatureConfig, device_of, directions
 from training.tasks.parts import smaller_tests, take_parts
@@ -125,15 +125,13 @@ def _given(config: OneShotConfig, archive: Archive) -> tuple[Clips, Clips]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    try:
-        config, run = parse(OneShotConfig, "python -m training.tasks.one_shot", __doc__ or "", arguments)
-        metrics = one_shot(config, run).metrics
-    except ValueError as error:
-        print(f"training.tasks.one_shot: {error}", file=sys.stderr)
-        return 1
-    spread = f"{metrics['top1']:.1%} +- {metrics['top1_std']:.1%}"
-    print(f"top-1 {spread} of {metrics['n_test']} clips, {metrics['n_classes']} classes: {run.output}")
-    return 0
+    return command("one_shot", OneShotConfig, __doc__, one_shot, _report, arguments)
+
+
+def _report(config: OneShotConfig, run: RunOptions, record: Record) -> None:
+    spread = f"{record.metrics['top1']:.1%} +- {record.metrics['top1_std']:.1%}"
+    counts = f"{record.metrics['n_test']} clips, {record.metrics['n_classes']} classes"
+    say(f"top-1 {spread} of {counts}: {run.output}")
 
 
 if __name__ == "__main__":

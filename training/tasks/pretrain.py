@@ -22,7 +22,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from training.configuration import configuration, option, parse, plain_values
+from training.configuration import RunOptions, configuration, option, plain_values
 from training.data.archive import Archive, Clips
 from training.data.augmentations import ViewOptions, make_views
 from training.data.clips import ClipBatch, ClipDataset, ShuffledBatches, batches
@@ -33,7 +33,7 @@ from training.model.options import ARCHITECTURES, ModelOptions
 from training.model.projectors import Projectors
 from training.model.usdrl import USDRL
 from training.optimization import cosine_schedule
-from training.runs import Record, RunOptions, make_trainer, say, step_generator, train
+from training.runs import Record, command, make_trainer, say, step_generator, train
 
 FUSED = "fused"
 
@@ -223,14 +223,11 @@ def pretrain(config: PretrainConfig, run: RunOptions) -> Record:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    try:
-        config, run = parse(PretrainConfig, "python -m training.tasks.pretrain", __doc__ or "", arguments)
-        record = pretrain(config, run)
-    except ValueError as error:
-        print(f"training.tasks.pretrain: {error}", file=sys.stderr)
-        return 1
+    return command("pretrain", PretrainConfig, __doc__, pretrain, _report, arguments)
+
+
+def _report(config: PretrainConfig, run: RunOptions, record: Record) -> None:
     say(f"wrote {run.output / 'last.ckpt'}: {record.metrics['clips']} clips, {record.seconds:.0f} s")
-    return 0
 
 
 if __name__ == "__main__":

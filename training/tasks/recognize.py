@@ -31,12 +31,12 @@ from typing import Any
 import lightning
 import torch
 
-from training.configuration import ConfigError, RunOptions, configuration, option, parse, plain_values
+from training.configuration import ConfigError, RunOptions, configuration, option, plain_values
 from training.data.archive import Archive, Clips
 from training.data.augmentations import ViewOptions
 from training.data.clips import ClipDataset
 from training.model.usdrl import USDRL
-from training.runs import LAST, Record, make_trainer, say, train
+from training.runs import LAST, Record, command, make_trainer, save_checkpoint, say, train
 from training.tasks.encoders import EncoderConfig, make_model, open_archive
 from training.tasks.features import device_of, embed, embed_views
 from training.tasks.fine_tuning import FineTuningData, FineTuningModule
@@ -166,7 +166,7 @@ def _linear(
     weight, bias, curve = fit_linear(features.to(device), labels, len(archive.actions), options, validation)
     model.recognition.load_state_dict({"weight": weight, "bias": bias})
     save_curve(curve, run.output)
-    save_checkpoint(model, plain_values(config), run)
+    save_model(model, plain_values(config), run)
     measured = [(line.epoch + 1, line.val_accuracy) for line in curve if line.val_accuracy is not None]
     figures: dict[str, Any] = {"train_top1": curve[-1].train_accuracy if curve else None}
     if measured:
@@ -174,15 +174,13 @@ def _linear(
     return device, True, figures
 
 
-def save_checkpoint(model: USDRL, training: dict[str, Any], run: RunOptions) -> None:
+def save_model(model: USDRL, training: dict[str, Any], run: RunOptions) -> None:
     """Write `last.ckpt` as Lightning would for a network that was trained without it."""
     content = {
         "hyper_parameters": {"model": model.options.as_dict(), "training": training},
         "state_dict": {f"model.{key}": value.cpu() for key, value in model.state_dict().items()},
     }
-    unfinished = run.output / f"{LAST}.part"
-    torch.save(content, unfinished)
-    unfinished.replace(run.output / LAST)
+    save_checkpoint(content, run.output / LAST)
 
 
 class _ValidationCurve(lightning.Callback):
@@ -233,14 +231,12 @@ def _fine_tuned(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    try:
-        config, run = parse(RecognizeConfig, "python -m training.tasks.recognize", __doc__ or "", arguments)
-        metrics = recognize(config, run).metrics
-    except ValueError as error:
-        print(f"training.tasks.recognize: {error}", file=sys.stderr)
-        return 1
-    say(f"top-1 {metrics['top1']:.1%} of {metrics['n_test']} clips, macro F1 {metrics['macro_f1']:.3f}: {run.output}")
-    return 0
+    return command("recognize", RecognizeConfig, __doc__, recognize, _report, arguments)
+
+
+def _report(config: RecognizeConfig, run: RunOptions, record: Record) -> None:
+    top1, macro_f1 = record.metrics["top1"], record.metrics["macro_f1"]
+    say(f"top-1 {top1:.1%} of {record.metrics['n_test']} clips, macro F1 {macro_f1:.3f}: {run.output}")
 
 
 if __name__ == "__main__":

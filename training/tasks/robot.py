@@ -30,7 +30,7 @@ from torch.nn import functional
 from torch.utils.data import BatchSampler, DataLoader
 
 from training.checkpoints import read_checkpoint
-from training.configuration import ConfigError, RunOptions, configuration, option, parse, plain_values
+from training.configuration import ConfigError, RunOptions, configuration, option, plain_values
 from training.data.archive import Archive, Clips
 from training.data.augmentations import ViewOptions, make_views, make_windows
 from training.data.clips import ClipBatch, ClipDataset, ShuffledBatches, take
@@ -40,7 +40,7 @@ from training.model.encoder import instance_feature
 from training.model.options import ModelOptions
 from training.model.usdrl import USDRL
 from training.optimization import adamw, cosine_schedule
-from training.runs import Record, make_trainer, say, step_generator, train
+from training.runs import Record, command, make_trainer, say, step_generator, train
 from training.tasks.encoders import EncoderConfig, make_model, open_archive
 from training.tasks.frame_module import moving_average, plain_windows
 
@@ -315,18 +315,15 @@ def train_robot(config: RobotConfig, run: RunOptions) -> Record:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    try:
-        config, run = parse(RobotConfig, "python -m training.tasks.robot", __doc__ or "", arguments)
-        metrics = train_robot(config, run).metrics
-    except ValueError as error:
-        print(f"training.tasks.robot: {error}", file=sys.stderr)
-        return 1
+    return command("robot", RobotConfig, __doc__, train_robot, _report, arguments)
+
+
+def _report(config: RobotConfig, run: RunOptions, record: Record) -> None:
     for part in ("train", "val"):
-        if f"{part}_frame_accuracy" in metrics:
-            frames, actions = (metrics[f"{part}_{kind}_accuracy"] for kind in ("frame", "action"))
+        if f"{part}_frame_accuracy" in record.metrics:
+            frames, actions = (record.metrics[f"{part}_{kind}_accuracy"] for kind in ("frame", "action"))
             say(f"{part}: {frames:.1%} of frames, {actions:.1%} of actions")
     say(f"wrote {run.output / 'last.ckpt'}")
-    return 0
 
 
 if __name__ == "__main__":
