@@ -166,10 +166,10 @@ class WholeCheckpoints(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        save_checkpoint(checkpoint, Path(path))
+        write_checkpoint(checkpoint, Path(path))
 
 
-def save_checkpoint(content: dict[str, Any], path: Path) -> None:
+def write_checkpoint(content: dict[str, Any], path: Path) -> None:
     """Write a checkpoint, whole or not at all.
 
     Raises:

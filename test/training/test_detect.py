@@ -380,7 +380,7 @@ def test_what_cannot_be_is_told(config: DetectConfig, tmp_path: Path, changes: d
 
 
 def test_wrong_options_are_told() -> None:
-    with pytest.raises(ConfigError, match="postprocessing.0 is 'peaks', must be one of authors, events"):
+    with pytest.raises(ConfigError, match=r"postprocessing.0 is 'peaks', must be one of authors, events"):
         DetectConfig("x", "x", postprocessing=("peaks",))
     with pytest.raises(ConfigError, match=r"smoothing_s is -1\.0"):
         SegmentConfig("x", "x", smoothing_s=-1.0)

@@ -108,7 +108,8 @@ def read(source: Source) -> Recording:
             joints[person.person_id][index] = values
     segments = check_segments(_truth(source, first_ns), stamps, joints)
     subject = source.description.people.get(source.name, "")
-    return Recording(source.name, layouts[0], stamps, joints, segments, person=subject)
+    labelled = TRUTH in read_topics(source.path)
+    return Recording(source.name, layouts[0], stamps, joints, segments, subject, labelled=labelled)
 
 
 def _frames(source: Source) -> list[Frame]:

@@ -138,7 +138,9 @@ def read(source: Source) -> Recording:
         people[person][list(frames)] = source.description.upright(np.array(list(frames.values())))
     segments = check_segments(_segments(source), stamps, people)
     subject = source.description.people.get(source.name, "")
-    return Recording(source.name, source.description.layout, stamps, people, segments, person=subject)
+    return Recording(
+        source.name, source.description.layout, stamps, people, segments, subject, labelled=source.labels is not None
+    )
 
 
 def _table(path: Path, names: tuple[str, ...]) -> list[tuple[str, dict[str, str]]]:

@@ -32,7 +32,7 @@ from training.data.frames import IGNORE, FrameSource, SlidingWindows, WindowLeng
 from training.model.usdrl import USDRL
 from training.shipped.clips import calibration_error
 from training.tasks.frame_module import plain_windows
-from training.tasks.recognize import save_model
+from training.tasks.recognize import save_checkpoint
 from training.tasks.robot import RobotModule, known_clips, words_of
 
 BATCH = 64
@@ -111,7 +111,7 @@ def calibrate(checkpoint: Path, archives: Path, output: Path, part: str = "valid
     fitted = {name: fit_temperature(*pair) for name, pair in logits.items()}
     scale(module.model, {name: one.temperature for name, one in fitted.items()})
     output.mkdir(parents=True, exist_ok=True)
-    save_model(module.model, found.training, RunOptions(output))
+    save_checkpoint(module.model, found.training, RunOptions(output))
     report = {name: one.__dict__ for name, one in fitted.items()}
     (output / "calibration.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     return fitted

@@ -73,7 +73,7 @@ def sessions(config: SessionsConfig, vocabulary: Vocabulary) -> Iterator[tuple[R
         archive = Archive(Path(config.archives) / name)
         parts = parts_of(archive, options)
         if options.untrimmed:
-            for index in np.flatnonzero(parts != ""):
+            for index in np.flatnonzero((parts != "") & archive.labelled):
                 yield _take(archive, int(index), vocabulary), str(parts[index])
         else:
             yield from _joined(config, archive, options, parts, vocabulary)

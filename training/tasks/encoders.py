@@ -44,8 +44,14 @@ class EncoderConfig:
 
 
 def open_archive(config: EncoderConfig) -> Archive:
-    """The archive that a task works on."""
-    return Archive(Path(config.archives) / config.data)
+    """The archive that a task works on, its content checked.
+
+    Raises:
+        DatasetError: There is none, or its content is not what skeletons are.
+    """
+    archive = Archive(Path(config.archives) / config.data)
+    archive.check()
+    return archive
 
 
 def make_model(config: EncoderConfig, checkpoint: str, archive: Archive, drop_path: float = 0.1) -> USDRL:

@@ -125,12 +125,15 @@ class FramewiseData(lightning.LightningDataModule):
 
 
 def recordings_of(config: FramewiseConfig, archive: Archive) -> dict[str, np.ndarray]:
-    """Indices of the recordings that a run trains on, validates on and tests on.
+    """Indices of the labelled recordings that a run trains on, validates on and tests on.
 
     Raises:
         DatasetError: There is no such split or person, or nobody is left to train on.
     """
-    training, test = (archive.split(config.split or None, part) for part in ("train", "test"))
+    training, test = (archive.labelled_only(archive.split(config.split or None, part)) for part in ("train", "test"))
+    for part, found in (("training", training), ("test", test)):
+        if not len(found):
+            raise DatasetError(f"no recording of the {part} part of {archive.directory} has labels")
     held_out = np.zeros(len(training), bool)
     if config.validation_people:
         held_out = archive.of_people(config.validation_people)[training]

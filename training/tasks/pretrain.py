@@ -192,6 +192,7 @@ class PretrainData(lightning.LightningDataModule):
 def clips_of(config: PretrainConfig, name: str) -> tuple[Archive, Clips]:
     """The clips that a run takes from one of its archives."""
     archive = Archive(f"{config.archives}/{name}")
+    archive.check()
     protocol = config.data[name]
     chosen = np.arange(len(archive)) if protocol == "all" else archive.split(protocol)
     if name in config.without_people:

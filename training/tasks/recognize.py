@@ -36,7 +36,7 @@ from training.data.archive import Archive, Clips
 from training.data.augmentations import ViewOptions
 from training.data.clips import ClipDataset
 from training.model.usdrl import USDRL
-from training.runs import LAST, Record, command, make_trainer, save_checkpoint, say, train
+from training.runs import LAST, Record, command, make_trainer, say, train, write_checkpoint
 from training.tasks.encoders import EncoderConfig, make_model, open_archive
 from training.tasks.features import device_of, embed, embed_views
 from training.tasks.fine_tuning import FineTuningData, FineTuningModule
@@ -166,7 +166,7 @@ def _linear(
     weight, bias, curve = fit_linear(features.to(device), labels, len(archive.actions), options, validation)
     model.recognition.load_state_dict({"weight": weight, "bias": bias})
     save_curve(curve, run.output)
-    save_model(model, plain_values(config), run)
+    save_checkpoint(model, plain_values(config), run)
     measured = [(line.epoch + 1, line.val_accuracy) for line in curve if line.val_accuracy is not None]
     figures: dict[str, Any] = {"train_top1": curve[-1].train_accuracy if curve else None}
     if measured:
@@ -174,13 +174,13 @@ def _linear(
     return device, True, figures
 
 
-def save_model(model: USDRL, training: dict[str, Any], run: RunOptions) -> None:
+def save_checkpoint(model: USDRL, training: dict[str, Any], run: RunOptions) -> None:
     """Write `last.ckpt` as Lightning would for a network that was trained without it."""
     content = {
         "hyper_parameters": {"model": model.options.as_dict(), "training": training},
         "state_dict": {f"model.{key}": value.cpu() for key, value in model.state_dict().items()},
     }
-    save_checkpoint(content, run.output / LAST)
+    write_checkpoint(content, run.output / LAST)
 
 
 class _ValidationCurve(lightning.Callback):

@@ -218,7 +218,7 @@ class RobotData(lightning.LightningDataModule):
         super().__init__()
         self._config = config
         split = config.split or archive.protocols[0]
-        chosen = np.concatenate([archive.split(split, part) for part in config.parts])
+        chosen = archive.labelled_only(np.concatenate([archive.split(split, part) for part in config.parts]))
         length = WindowLength(config.window_s)
         source = FrameSource(archive, chosen, length, people)
         sets = [name.partition("/")[0] for name in archive.names[chosen]]
