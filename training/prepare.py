@@ -135,7 +135,8 @@ def _read(item: tuple[str, Any]) -> _Read:
 
 def frame_problems(recording: Recording) -> list[Problem]:
     """What looks wrong with the frame of a recording's skeletons as a whole, each cause once."""
-    layout, found = load_layout(recording.layout), {}
+    layout = load_layout(recording.layout)
+    found: dict[str, Problem] = {}
     step = max(int(_PERIOD_S / max(float(np.median(np.diff(recording.stamps))), 1e-6)), 1)
     for person, joints in recording.joints.items():
         mapped, check = layout.to_ntu25(joints[::step].astype(float))[0], BodyCheck()

@@ -31,6 +31,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from training.checkpoints import read_plain
 from training.configuration import ConfigError, RunOptions, parse
 from training.curves import save_curves
+from training.data.clips import fitted_batch
 from training.finite import FiniteLoss, check_weights
 from training.profiling import Profile
 from usdrl_ros.files import atomic_file, write_json
@@ -128,6 +129,15 @@ def step_generator(module: lightning.LightningModule, seed: int) -> torch.Genera
 def say(text: str) -> None:
     """Print in the first of several processes."""
     print(text, flush=True)
+
+
+def fit_batch(count: int, batch_size: int, what: str) -> int:
+    """The size of a batch for `count` samples, see `fitted_batch`; reported where it is another than asked for."""
+    fitted = fitted_batch(count, batch_size)
+    if fitted != batch_size:
+        steps = count // fitted
+        say(f"batch_size is {batch_size}, more than the {count} {what}: {fitted} are used, {steps} steps an epoch")
+    return fitted
 
 
 Config = TypeVar("Config")
@@ -242,6 +252,8 @@ def train(
         TrainingError: The loss or the weights are not finite.
     """
     resumed, metrics = run.output / LAST, run.output / "metrics.csv"
+    if run.compile:
+        compile_network(module)
     if run.resume:
         _check_configuration(module, resumed)
     if run.resume and trainer.is_global_zero and metrics.is_file():
@@ -251,6 +263,17 @@ def train(
     trainer.save_checkpoint(resumed, weights_only=False)
     if trainer.is_global_zero and metrics.is_file():
         save_curves(metrics, run.output / "curves.png")
+
+
+def compile_network(module: lightning.LightningModule) -> None:
+    """Let `torch.compile` make the embedding and the streams of the encoder; names of weights stay.
+
+    The first steps then take a minute or more. It pays on a GPU, and in long runs.
+    """
+    network: Any = module.model
+    encoder = network.encoder
+    for part in ("embed", "streams"):
+        setattr(encoder, part, torch.compile(getattr(encoder, part), dynamic=False))
 
 
 def _check_configuration(module: lightning.LightningModule, checkpoint: Path) -> None:

@@ -11,7 +11,10 @@ caller seeds by step, so that a resumed run draws the same.
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -23,6 +26,7 @@ from training.normalize import normalize
 from usdrl_ros.skeleton.layouts import NTU_25, load_layout
 
 FRAMES = 64
+Made = TypeVar("Made", bound=Callable[..., Tensor])
 
 
 ROTATE_BY = ("clip", "window")
@@ -64,6 +68,18 @@ NO_VARIATION = ViewOptions(crop=(1.0, 1.0), corruption=0.0, shear=0.0)
 """The whole clip as it is."""
 
 
+def _in_single_precision(made: Made) -> Made:
+    """Views are made in float32 under mixed precision as well: 8 or 11 bits are too coarse for metres."""
+
+    @functools.wraps(made)
+    def wrapper(batch: ClipBatch, *args: Any, **kwargs: Any) -> Tensor:
+        with torch.autocast(batch.first.device.type, enabled=False):
+            return made(batch, *args, **kwargs)
+
+    return cast(Made, wrapper)
+
+
+@_in_single_precision
 def make_views(batch: ClipBatch, options: ViewOptions, count: int, generator: torch.Generator) -> Tensor:
     """Draw views of clips.
 
@@ -88,6 +104,7 @@ def make_views(batch: ClipBatch, options: ViewOptions, count: int, generator: to
     return _varied(joints, batch.rotation.repeat(count, 1, 1), options, draw).unflatten(0, (count, clips))
 
 
+@_in_single_precision
 def make_windows(batch: ClipBatch, positions: Tensor, options: ViewOptions, generator: torch.Generator) -> Tensor:
     """Draw one view of each clip at given frames (N, 64) after its first: (N, 3, 64, V, M). Nothing is cropped."""
     draw = _Draw(generator, batch.joints.device, len(batch))
@@ -113,6 +130,7 @@ def _varied(joints: Tensor, rotation: Tensor, options: ViewOptions, draw: _Draw)
     return _augment(joints, options, draw).permute(0, 4, 1, 3, 2)
 
 
+@_in_single_precision
 def centre_crop(batch: ClipBatch, share: float = 1.0, *, rotate_by: str = "clip", observed: float = 1.0) -> Tensor:
     """The middle `share` of each clip, as published for tests: (N, 3, 64, V, M).
 

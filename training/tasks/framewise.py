@@ -26,8 +26,9 @@ from training.data.augmentations import NO_VARIATION, ViewOptions
 from training.data.clips import ShuffledBatches, take
 from training.data.errors import DatasetError
 from training.data.frames import FrameSource, RandomWindows, SlidingWindows, WindowBatch, WindowLength, merge
+from training.data.held import Held
 from training.model.usdrl import USDRL
-from training.runs import Record, make_trainer, train
+from training.runs import Record, fit_batch, make_trainer, train
 from training.tasks.encoders import EncoderConfig, make_model, open_archive
 from training.tasks.features import device_of
 from training.tasks.frame_module import FramewiseModule, frame_logits, moving_average, plain_windows
@@ -87,6 +88,8 @@ class FramewiseData(lightning.LightningDataModule):
         parts = recordings_of(config, archive)
         source = FrameSource(archive, parts["train"], config.length, people)
         self.window_s = source.window_s
+        self.held = Held(source)
+        self._batch_size = fit_batch(config.windows_per_epoch, config.batch_size, "windows of an epoch")
         self._windows = RandomWindows(
             source,
             config.windows_per_epoch,
@@ -100,12 +103,16 @@ class FramewiseData(lightning.LightningDataModule):
             if len(parts[part]) and (part == "validation" or config.test)
         }
 
+    def on_after_batch_transfer(self, batch: WindowBatch, dataloader_idx: int) -> WindowBatch:
+        return self.held.complete(batch) if not len(batch.clips.joints) else batch
+
     def train_dataloader(self) -> DataLoader[WindowBatch]:
         assert self.trainer is not None
         config = self._config
+        self.held.place(self.trainer.strategy.root_device)
         sampler = ShuffledBatches(
             len(self._windows),
-            config.batch_size,
+            self._batch_size,
             config.seed,
             rank=self.trainer.global_rank,
             processes=self.trainer.world_size,

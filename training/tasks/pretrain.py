@@ -26,6 +26,7 @@ from training.configuration import RunOptions, configuration, option, plain_valu
 from training.data.archive import Archive, Clips
 from training.data.augmentations import ViewOptions, make_views
 from training.data.clips import ClipBatch, ClipDataset, ShuffledBatches, batches
+from training.data.held import Held
 from training.model.encoder import ATTENTION, instance_feature
 from training.model.losses import DOMAINS, LossWeights, feature_decorrelation, gather, modality_consistency
 from training.model.modalities import MODALITIES, modality
@@ -33,7 +34,7 @@ from training.model.options import ARCHITECTURES, ModelOptions
 from training.model.projectors import Projectors
 from training.model.usdrl import USDRL
 from training.optimization import cosine_schedule
-from training.runs import Record, command, make_trainer, say, step_generator, train
+from training.runs import Record, command, fit_batch, make_trainer, say, step_generator, train
 
 FUSED = "fused"
 
@@ -175,12 +176,18 @@ class PretrainData(lightning.LightningDataModule):
         super().__init__()
         self._config = config
         self.dataset = ClipDataset([clips_of(config, name) for name in config.data], config.people)
+        self.held = Held(self.dataset)
+        self.batch_size = fit_batch(len(self.dataset), config.batch_size, "clips")
+
+    def on_after_batch_transfer(self, batch: ClipBatch, dataloader_idx: int) -> ClipBatch:
+        return self.held.complete(batch)
 
     def train_dataloader(self) -> DataLoader[ClipBatch]:
         assert self.trainer is not None
+        self.held.place(self.trainer.strategy.root_device)
         sampler = ShuffledBatches(
             len(self.dataset),
-            self._config.batch_size,
+            self.batch_size,
             self._config.seed,
             rank=self.trainer.global_rank,
             processes=self.trainer.world_size,
