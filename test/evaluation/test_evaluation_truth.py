@@ -7,12 +7,11 @@ import json
 from pathlib import Path
 
 import pytest
-from evaluation_bags import HandEngine, make_recording
+from evaluation_bags import make_recording, use_hand_engine
 
 from usdrl_ros.bags.reader import SKELETONS, TRUTH, read_messages
 from usdrl_ros.bags.writer import START_NS, BagWriter, write_recording
-from usdrl_ros.evaluation import __main__ as tool
-from usdrl_ros.evaluation.batch import Plan
+from usdrl_ros.evaluation import command as tool
 from usdrl_ros.evaluation.metrics.detection import Interval
 from usdrl_ros.evaluation.truth import check_truths
 from usdrl_ros.recording import Segment
@@ -30,8 +29,7 @@ def bag(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def hand_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Plan, "load_engine", lambda self: HandEngine())
-    monkeypatch.setattr(tool, "jobs_of", lambda options: 1)
+    use_hand_engine(monkeypatch)
 
 
 def evaluate(*arguments: object) -> tuple[int, dict]:
@@ -56,7 +54,7 @@ def test_evaluation_by_a_csv_equals_that_by_the_topic(bag: Path, tmp_path: Path,
     code, by_topic = evaluate(bag)
     code_labels, by_labels = evaluate(bag, "--labels", tmp_path)
     assert code == code_labels == 0
-    assert by_labels["figures"] == by_topic["figures"]
+    assert by_labels["metrics"] == by_topic["metrics"]
     assert counts(by_labels) == {"wave": (2, 2, 0)}
 
 
@@ -98,6 +96,48 @@ def test_truth_outside_and_overlapping_is_told(tmp_path: Path, capsys: pytest.Ca
     assert document["faults"] == [outside, overlapping]
 
 
+def test_people_who_are_not_in_the_skeletons_are_reported(
+    bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "bag.csv").write_text("3,6,wave,Alice\n5,8,wave,bob\n")
+    code, document = evaluate(bag, "--labels", tmp_path / "bag.csv")
+    assert code == 1
+    assert capsys.readouterr().err == (
+        f"{bag}: 1 true action of people whom no skeletons show (there: alice, bob), counted as missed, first: 'wave' "
+        f"of Alice 3.00 to 6.00 s; correct the name, or leave it out where anyone's event may match\n"
+    )
+    assert counts(document) == {"wave": (2, 1, 1)}
+
+
+def test_names_are_compared_in_one_unicode_spelling(tmp_path: Path) -> None:
+    write_recording(make_recording({"Zoe\u0308": [(3.0, 6.0)]}, SECONDS), tmp_path / "bag")
+    (tmp_path / "marks.csv").write_text("3,6,wave,Zo\u00eb\n")
+    code, document = evaluate(tmp_path / "bag", "--labels", tmp_path / "marks.csv")
+    assert code == 0
+    assert counts(document) == {"wave": (1, 1, 0)}
+
+
+@pytest.mark.parametrize(("scale", "unit"), [(1000, "milliseconds"), (10**6, "microseconds")])
+def test_times_in_another_unit_are_named(bag: Path, tmp_path: Path, capsys, scale: int, unit: str) -> None:
+    (tmp_path / "marks.csv").write_text(f"{3 * scale},{6 * scale},wave,alice\n")
+    code, _ = evaluate(bag, "--labels", tmp_path / "marks.csv")
+    assert code == 1
+    assert f"left out, first: 'wave' of alice {3 * scale}.00 to {6 * scale}.00 s; are the times in {unit}?" in (
+        capsys.readouterr().err
+    )
+
+
+def test_labels_that_say_nothing_happens_are_a_truth(bag: Path, tmp_path: Path) -> None:
+    (tmp_path / "marks.csv").write_text("start,end,action\n")
+    code, document = evaluate(bag, "--labels", tmp_path / "marks.csv")
+    assert code == 0
+    assert document["truth"][str(bag)] == []
+    assert document["metrics"]["false_events_per_minute"]["value"] == pytest.approx(2 * 60 / (SECONDS - 1 / 30))
+    (tmp_path / "marks.csv").write_text("")
+    code = tool.main([str(bag), "--labels", str(tmp_path / "marks.csv")])
+    assert code == 1
+
+
 def test_two_people_with_one_id_are_told(bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     with BagWriter(tmp_path / "twins") as writer:
         for topic, stamp_ns, message in read_messages(bag):
@@ -107,7 +147,8 @@ def test_two_people_with_one_id_are_told(bag: Path, tmp_path: Path, capsys: pyte
             writer.write(topic, stamp_ns, message)
     code, document = evaluate(tmp_path / "twins")
     assert code == 1
-    (line,) = capsys.readouterr().err.splitlines()
+    absent, line = capsys.readouterr().err.splitlines()
+    assert absent.startswith(f"{tmp_path}/twins: 1 true action of people whom no skeletons show (there: alice)")
     assert line.startswith(f"{tmp_path}/twins: 300 x repeated_person, first: person 'alice'")
     assert document["problems"] == {"repeated_person": 300}
 
@@ -145,16 +186,16 @@ def test_truth_that_ends_before_it_starts_is_told(bag: Path, tmp_path: Path, cap
     [
         ([], "give bags, or --compare"),
         (["BAG", "--compare", "a", "b"], "not both"),
-        (["BAG", "--labels", "nowhere"], "--labels nowhere: no such file"),
+        (["BAG", "--labels", "nowhere"], "labels nowhere: no such file"),
         (["BAG", "--labels", ".", "--truth", "/t"], "one place only"),
         (["BAG", "--no-truth", "--require", "edit>0"], "--no-truth leaves nothing"),
-        (["BAG", "--require", "mAP>=0.5"], "there is no figure mAP"),
+        (["BAG", "--require", "mAP>=0.5"], "there is no metric mAP"),
         (["BAG", "--require", "mAP_action@0.5=0.5"], "is no requirement"),
         (["BAG", "--set", "start=0.5"], "there is no such setting"),
         (["BAG", "--set", "start_threshold=high"], "'high' is no number"),
         (["BAG", "--set", "start_threshold=2"], "start_threshold is 2.0, must be from"),
         (["BAG", "--rename", "wave"], "--rename 'wave': expected NAME=VALUE"),
-        (["BAG", "--jobs", "0"], "--jobs is 0, must be from 1"),
+        (["BAG", "--jobs", "0"], "jobs is 0, must be a whole number from 1 to 512"),
         (["BAG", "--params", "nowhere.yaml"], "--params nowhere.yaml: cannot be read"),
     ],
 )

@@ -17,13 +17,15 @@ class Person:
         person_id: The tracker's name for the person.
         layout: Of the joints, as `load_layout` takes it.
         joints: (V, 3) metres, in the frame of the message; NaN where unseen.
-        confidence: (V,) 0 to 1; None where the tracker does not tell.
+        confidence: (V,) 0 to 1; None where the tracker gives none.
+        source_layout: The layout in which the person came, where `joints` have been converted; "" where they have not.
     """
 
     person_id: str
     layout: str
     joints: np.ndarray
     confidence: np.ndarray | None = None
+    source_layout: str = ""
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,14 @@ class Frame:
         frame_id: The coordinate frame of the joints.
         people: In the order of the message.
         problems: What in the message could not be used.
+        camera: Which camera saw them; "": the one that `frame_id` names.
+        pose: (4, 4) of the camera in `frame_id`, by which the joints were placed there; None where they are in the
+            frame of the camera itself.
     """
 
     stamp_ns: int
     frame_id: str
     people: list[Person]
     problems: list[Problem] = field(default_factory=list)
+    camera: str = ""
+    pose: np.ndarray | None = None
