@@ -133,6 +133,8 @@ def _other_kind(path: Path) -> str:
         return "it is an ONNX model, which runs and does not train: give the .ckpt that it was exported from"
     if begin[8:9] == b"{" and int.from_bytes(begin[:8], "little") < 100_000_000:
         return "it is a safetensors file: give a .ckpt or .pth file"
+    if begin.isascii() and begin.decode().isprintable():
+        return "it is a text file"
     if begin.startswith(b"PK") and not zipfile.is_zipfile(path):
         return "it is cut off: copy or download it again"
     return ""

@@ -147,7 +147,8 @@ UNKNOWN_KEY = {"hyper_parameters": {"model": {"kernel": 3}, "training": {}}, "st
     ("content", "fault"),
     [
         (None, "last.ckpt is no checkpoint: it cannot be read: No such file"),
-        (b"text", "cannot load the checkpoint .*last.ckpt: its pickle is broken"),
+        (b"text", "last.ckpt is no checkpoint: it is a text file"),
+        (b"\x80\x02broken", "cannot load the checkpoint .*last.ckpt: "),
         (b"", "last.ckpt is no checkpoint: it is empty"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:a", "it is a Git LFS pointer.*git lfs pull"),
         (b"\n<!DOCTYPE html>", "it is a web page"),

@@ -164,7 +164,7 @@ def hold_joints(parts: Sequence[np.ndarray], people: int, device: torch.device |
     offset = np.concatenate([[0], np.cumsum(counts)[:-1]])
     for part, begin in zip(parts, offset, strict=True):
         for first in range(0, len(part), FRAMES_AT_ONCE):
-            frames = torch.from_numpy(np.ascontiguousarray(part[first : first + FRAMES_AT_ONCE, :people]))
+            frames = torch.from_numpy(np.array(part[first : first + FRAMES_AT_ONCE, :people]))
             held[begin + first : begin + first + len(frames), : frames.shape[1]] = frames.to(device)
     return held, offset
 
