@@ -6,7 +6,6 @@ import functools
 import inspect
 import sys
 import typing
-from dataclasses import field
 from typing import Any, ClassVar, TypeVar, get_origin
 
 import pydantic.dataclasses
@@ -21,8 +20,7 @@ from usdrl_ros.configuration.yaml_file import ConfigurationError
 Kind = TypeVar("Kind")
 
 
-# `option` is no field specifier here: type checkers want a keyword `default` of those, and its default comes first.
-@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+@dataclass_transform(frozen_default=True)
 def configuration(cls: type[Kind]) -> type[Kind]:
     """Make a class a configuration: a frozen dataclass whose values are checked whenever one is made."""
     hints = typing.get_type_hints(cls, localns=_locals_of_caller(), include_extras=True)
