@@ -140,7 +140,8 @@ def _write(options: EvaluationOptions, subject: Subject, console: Console) -> No
     if options.json is not None:
         write_json(options.json, json_document(subject.model, subject.runs, subject.assessment, subject.failed))
     if options.timelines is not None:
-        save_timelines(options.timelines, [(r.name, r.truth_intervals or [], r.event_intervals) for r in subject.runs])
+        recordings = [(run.name, run.truth_intervals or [], run.event_intervals) for run in subject.runs]
+        save_timelines(options.timelines, recordings, subject.model.actions)
     if options.report is not None:
         with _progress() as bar:
             task = bar.add_task("report")
