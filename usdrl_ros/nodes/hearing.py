@@ -1,8 +1,8 @@
 """A subscription that is renewed when it has gone deaf.
 
-A reliable subscription of Fast DDS goes deaf once an empty payload has come: it waits for ever for the message that it
-cannot take, while all that follow wait behind it. Nothing reports this, so a silent subscription is compared to a second
-one: the one that hears stays.
+A reliable subscription of Fast DDS goes deaf once an empty payload has come: it waits for ever for the message that
+it cannot take, while all that follow wait behind it. Nothing reports this, so a silent subscription is compared to a
+second one: the one that hears stays.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class Hearing:
         self._subscriptions: dict[int, Subscription] = {}
         self._heard: dict[int, int] = {}  # messages of each, since there are two
         self._made = 0
+        self._repeated = 0  # messages of the first that the second has given already
         self._add()
 
     def probe(self) -> None:
@@ -67,12 +68,13 @@ class Hearing:
         if len(self._subscriptions) > 1:
             self._heard[number] += 1
             first, second = self._subscriptions
-            if self._heard[first]:
-                # The first hears, so all that the second hears comes twice.
+            if number == first:  # it hears; the second was faster with some of its messages
+                self._repeated = self._heard[second]
                 self._drop(second)
-                if number == second:
-                    return
             elif self._heard[second] >= _DECIDED_AFTER:
                 self._drop(first)
                 self._on_deaf()
+        if self._repeated:
+            self._repeated -= 1
+            return
         self._take(message, information)
