@@ -47,7 +47,8 @@ def main(arguments: Sequence[str] | None = None, *, run_live: RunBag | None = No
     try:
         options = read_options(parsed)
         if parsed.compare:
-            return _compare(*parsed.compare, options)
+            first, second = parsed.compare
+            return _compare(first, second, options)
         if options.live and run_live is None:
             raise OptionError(
                 "--live needs ROS 2 and the built package: run it as 'ros2 run usdrl_ros evaluate --live'"
