@@ -34,7 +34,7 @@ from usdrl_ros.messages import ns_to_time
 from usdrl_ros.recognizer import Recognizer
 from usdrl_ros.recording import Recording, Segment
 from usdrl_ros.resources import data_directory
-from usdrl_ros.skeleton.person import Person
+from usdrl_ros.skeleton.person import Frame, Person
 
 TWO_PEOPLE = {"alice": [(3.0, 6.0), (9.0, 11.0)], "bob": [(5.0, 8.0)]}
 
@@ -92,7 +92,7 @@ def test_events_are_those_of_the_recognizer_without_a_bag(bag: Path) -> None:
     events: list[Event] = []
     for index, seconds in enumerate(recording.stamps):
         people = [Person(name, "ntu_25", joints[index].astype(np.float32)) for name, joints in recording.joints.items()]
-        recognizer.observe(START_NS + round(seconds * 1e9), people, "camera")
+        recognizer.observe(Frame(START_NS + round(seconds * 1e9), "camera", people))
         while recognizer.due:
             events += recognizer.step().events
     events += recognizer.finish()

@@ -13,7 +13,6 @@ from types import TracebackType
 import numpy as np
 
 from usdrl_ros.actions.scores import Scores
-from usdrl_ros.skeleton.layouts import LayoutError, load_layout
 from usdrl_ros.skeleton.person import Person
 
 PERIOD_S = 0.2
@@ -78,17 +77,13 @@ class Journal:
         self._scores.close()
 
     def see(self, stamp_ns: int, people: Sequence[Person]) -> None:
-        """Keep what a message shows, if it is time; what cannot be used is left out (recognition tells of it)."""
+        """Keep the people of a message, in NTU-25 as `Recognizer.observe` returns them, if it is time."""
         for person in people:
             number = self._people.setdefault(person.person_id, len(self._people))
             if 0 <= stamp_ns - self._last_ns.get(number, -(2**62)) < PERIOD_S * 1e9 * 0.98:
                 continue
-            try:
-                joints, _ = load_layout(person.layout).to_ntu25(person.joints, person.confidence)
-            except (LayoutError, ValueError):
-                continue
             self._last_ns[number] = stamp_ns
-            self._skeletons.add(stamp_ns, number, joints)
+            self._skeletons.add(stamp_ns, number, person.joints)
 
     def think(self, scores: Sequence[Scores]) -> None:
         """Keep what the model thinks in a step."""

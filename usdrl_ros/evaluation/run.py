@@ -162,9 +162,9 @@ def run_bag(
                 _take_truth(message, truths, tally, name)
                 continue
             frame = reader.read(message, record_ns)
-            tally.note(frame.problems)
             tally.pass_to(frame.stamp_ns)
-            tally.note(recognizer.observe(frame.stamp_ns, frame.people, frame.frame_id))
+            frame = recognizer.observe(frame)
+            tally.note(frame.problems)
             if journal is not None:
                 journal.see(frame.stamp_ns, frame.people)
             while recognizer.due:

@@ -32,6 +32,7 @@ from usdrl_ros.msg import ActionEvent, ActionScores, ActionVocabulary
 from usdrl_ros.nodes.conversion import MissingMessagesError, first_message_class
 from usdrl_ros.nodes.live import LiveError, play_live
 from usdrl_ros.problems import Problem
+from usdrl_ros.skeleton.canonical import to_ntu25
 from usdrl_ros.sources.reader import SourceError, SourceReader, load_source
 
 _DEPTH = 1000
@@ -81,7 +82,7 @@ class Listener(Node):
         if len(self._arrived) > _OPEN_STAMPS:
             del self._arrived[next(iter(self._arrived))]
         if self._journal is not None:
-            self._journal.see(frame.stamp_ns, frame.people)
+            self._journal.see(frame.stamp_ns, to_ntu25(frame).people)
 
     def _take_scores(self, message: ActionScores) -> None:
         stamp_ns = time_to_ns(message.header.stamp)

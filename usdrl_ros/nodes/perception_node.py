@@ -186,18 +186,18 @@ class PerceptionNode(LifecycleNode):
 
     def _take(self, message: Any) -> None:
         frame = self._input.read(message)
-        self.monitor.report(frame.problems)
         if not frame.stamp_ns:
+            self.monitor.report(frame.problems)
             fault = "message ignored: it has stamp 0, and there is no /clock to take the time from"
             self.monitor.report([Problem("no_stamp", f"{fault}: fill header.stamp")])
             return
         now_ns = self.get_clock().now().nanoseconds
         self._statistics.message(frame.stamp_ns, (now_ns - frame.stamp_ns) * 1e-9 if now_ns else None)
-        self._statistics.people(frame.people)
-        problems = self._recognizer.observe(frame.stamp_ns, frame.people, frame.frame_id)
+        frame = self._recognizer.observe(frame)
         if self._worker is not None:
             self._worker.notify()  # the step need not wait for the rest
-        self.monitor.report(problems)
+        self._statistics.people(frame.people)
+        self.monitor.report(frame.problems)
         self._outputs.publish_people(frame)
 
     def _publish_step(self, step: Step, duration_s: float) -> None:
