@@ -1,7 +1,7 @@
 """What the shipped model gives for the clips of the data sets: computed once a model and set, kept in a cache.
 
-A clip is stretched to a window as in training, and so are three variants of it that stand for what a gesture cut out of
-a recording may look like: mirrored, cut short at both ends, and with rest at both ends.
+A clip is stretched to a window as in training, and so are two variants of it that stand for what a gesture cut out of a
+recording may look like: cut short at both ends, and with rest at both ends.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from training.data.errors import DatasetError
 from training.data.vocabulary import OTHER, Vocabulary
 from training.shipped.sessions import SetOptions, parts_of
 from usdrl_ros.actions.classifier import softmax
-from usdrl_ros.actions.examples import VARIANTS, variant
+from usdrl_ros.actions.examples import TAUGHT_VARIANTS, as_input, variant
 from usdrl_ros.inference.contract import Engine
-from usdrl_ros.skeleton.normalize import model_input
 from usdrl_ros.skeleton.window import resample
 
 BATCH = 16
@@ -86,7 +85,7 @@ def outputs_of(
         varied: Whether the variants are computed, too.
         at_most: More clips are thinned out evenly.
     """
-    names = VARIANTS if varied else VARIANTS[:1]
+    names = TAUGHT_VARIANTS if varied else TAUGHT_VARIANTS[:1]
     file = None if cache is None else cache / f"{archive.name}_{model[:12]}_{len(names)}.npz"
     if file is not None and file.is_file():
         with np.load(file) as content:
@@ -120,8 +119,7 @@ def _compute(
     for first in track(batches, f"{archive.name}", console=Console(stderr=True), transient=True):
         batch = windows[first : first + BATCH]
         varied = np.stack([variant(batch, name) for name in names], 1)
-        skeletons = model_input(varied.reshape(-1, *batch.shape[1:])[:, :, None])
-        skeletons = _with_places(skeletons, engine.info.people)
+        skeletons = as_input(varied.reshape(-1, *batch.shape[1:]), engine.info.people)
         out = engine.infer(skeletons)
         values = {
             "embedding": out.embedding,
@@ -152,7 +150,3 @@ def _clips(
             if np.isfinite(own).any():
                 yield segment, resample(np.arange(count, dtype=float), own, centres)
 
-
-def _with_places(skeletons: np.ndarray, people: int) -> np.ndarray:
-    """Windows (N, 3, T, 25, 1) with empty places for more people."""
-    return np.pad(skeletons, [(0, 0)] * 4 + [(0, people - 1)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from usdrl_ros.skeleton.layouts import NTU_25
+from usdrl_ros.skeleton.normalize import normalize
 from usdrl_ros.skeleton.window import resample
 
 VARIANTS = ("as_is", "short", "long", "mirrored")
@@ -60,3 +61,18 @@ def variant(windows: np.ndarray, name: str) -> np.ndarray:
     times = ((first + (last - first) * (np.arange(count) + 0.5) / count) * count - 0.5).clip(0.0, count - 1.0)
     steps = np.arange(count, dtype=float)
     return np.stack([resample(steps, window, times) for window in windows])
+
+
+def as_input(windows: np.ndarray, people: int) -> np.ndarray:
+    """Windows of one person each as a model takes them.
+
+    Args:
+        windows: (N, T, 25, 3) metres, NaN where unseen.
+        people: M of the model; the other people's places are zero.
+
+    Returns:
+        (N, 3, T, 25, M) float32.
+    """
+    joints = np.full((*windows.shape[:2], people, 25, 3), np.nan, np.float32)
+    joints[:, :, 0] = windows
+    return np.ascontiguousarray(normalize(joints).transpose(0, 4, 1, 3, 2))

@@ -1,0 +1,244 @@
+"""Write what teaching on the robot needs to know of a model: `MODEL.teaching.npz`, beside the model file.
+
+    python -m training.shipped.teaching usdrl_ros/models/hri_1.onnx --archives archives
+
+From the training people: the whitening of the embedding and of the pose statistics, and one prototype for each data set
+and label of a built-in action. From the validation people, whom training left out: the scale at which similarities
+become probabilities, and the weights of the score that tells known actions from unknown ones. Test people are not
+looked at. See `usdrl_ros.actions.few_shot`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import minimize
+from sklearn.linear_model import LogisticRegression
+
+from training.configuration import load
+from training.data.archive import Archive
+from training.data.vocabulary import load_vocabulary
+from training.shipped.clip_outputs import ClipOutputs, outputs_of
+from training.shipped.sessions import SessionsConfig
+from usdrl_ros.actions.classifier import softmax
+from usdrl_ros.actions.few_shot import FewShot, Statistics, pose_statistics, statistics_path
+from usdrl_ros.inference.factory import load_engine
+from usdrl_ros.inference.model_file import ModelError, read_model_file
+
+EMBEDDING_SHRINKAGE, POSE_SHRINKAGE = 0.1, 0.3
+"""Share of the within-class covariance that is replaced by its mean variance (Ledoit and Wolf, 2004): on validation
+people 0.03 to 0.3 give the same to a point."""
+VARIED = ("utd_mhad", "kinder_gator")
+"""Sets that are taught from in measurements: of their clips, the variants are computed, too."""
+TAUGHT_SHARE = 0.25
+"""Share of the movements in front of a robot that probabilities take to be taught actions."""
+EPISODES = 40
+"""Lessons that the calibration is fitted on."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Taught actions and what is asked afterwards, for fitting and for measuring; all are numbers of clips of one set.
+
+    Args:
+        outputs: The clips.
+        labels: The taught actions.
+        examples: For each taught action its examples.
+        queries: Clips of other people.
+    """
+
+    outputs: ClipOutputs
+    labels: tuple[str, ...]
+    examples: tuple[np.ndarray, ...]
+    queries: np.ndarray
+
+    @property
+    def truth(self) -> np.ndarray:
+        """(Q,) the taught action of each query, or -1."""
+        return np.array([self.labels.index(x) if x in self.labels else -1 for x in self.outputs.labels[self.queries]])
+
+
+def features_of(outputs: ClipOutputs, statistics: Statistics, variants: int = 1) -> np.ndarray:
+    """(N, V, D + P) features of clips."""
+    shape = outputs.embedding.shape[:1] + (variants,)
+    embedding = outputs.embedding[:, :variants].reshape(-1, outputs.embedding.shape[-1])
+    skeletons = outputs.skeletons[:, :variants].reshape(-1, *outputs.skeletons.shape[2:])[..., None]
+    return statistics.features(embedding.astype(np.float32), skeletons).reshape(*shape, -1)
+
+
+def few_shot_of(lesson: Lesson, statistics: Statistics, features: np.ndarray) -> FewShot:
+    """What a robot knows after a lesson; `features` (N, V, F) of all clips, of which the first V - 1 variants serve."""
+    prototypes = [statistics.prototype(features[e].reshape(-1, features.shape[-1])) for e in lesson.examples]
+    empty = np.zeros((0, features.shape[-1]), np.float32)
+    return FewShot(statistics, lesson.labels, np.stack(prototypes), np.arange(len(prototypes)), (), empty)
+
+
+def fit(model: str, actions: Sequence[str], sets: Sequence[ClipOutputs]) -> Statistics:
+    """Statistics from the training people, calibrated on the validation people.
+
+    Args:
+        model: SHA-256 of the model file.
+        actions: Of the model.
+        sets: Outputs for all sets, with the taught variants where there are clips outside the vocabulary.
+    """
+    training = [(s, np.flatnonzero((s.parts == "train") & ~s.outside)) for s in sets]
+    training = [(s, chosen) for s, chosen in training if len(chosen)]
+    words = np.concatenate([s.words[chosen] for s, chosen in training])
+    classes = np.concatenate([np.char.add(f"{s.name}/", s.labels[chosen].astype(str)) for s, chosen in training])
+    embedding = np.concatenate([s.embedding[chosen, 0] for s, chosen in training]).astype(float)
+    poses = np.concatenate([pose_statistics(s.skeletons[chosen, 0][..., None]) for s, chosen in training]).astype(float)
+    empty = np.zeros((0, embedding.shape[1] + poses.shape[1]), np.float32)
+    statistics = Statistics(
+        model,
+        tuple(actions),
+        embedding.mean(0).astype(np.float32),
+        whitening(embedding, classes, EMBEDDING_SHRINKAGE).astype(np.float32),
+        poses.mean(0).astype(np.float32),
+        whitening(poses, classes, POSE_SHRINKAGE).astype(np.float32),
+        empty,
+        np.zeros(0, int),
+        scale=10.0,
+        none=0.5,
+        bias=0.0,
+        known=(0.0, 1.0, 1.0, 8.0),
+    )
+    features = np.concatenate([features_of(s, statistics)[chosen, 0] for s, chosen in training])
+    names = list(dict.fromkeys(classes.tolist()))
+    rivals = np.stack([statistics.prototype(features[classes == name]) for name in names])
+    numbers = np.array([words[classes == name][0] for name in names])
+    statistics = replace(statistics, rivals=rivals, rival_classes=numbers)
+    return calibrated(statistics, sets)
+
+
+def whitening(values: np.ndarray, classes: np.ndarray, shrinkage: float) -> np.ndarray:
+    """The matrix (D, D) under which values (N, D) have the covariance 1 within their classes, after shrinkage."""
+    centred = np.concatenate([values[classes == c] - values[classes == c].mean(0) for c in np.unique(classes)])
+    covariance = centred.T @ centred / len(centred)
+    covariance = (1 - shrinkage) * covariance + shrinkage * np.trace(covariance) / len(covariance) * np.eye(
+        len(covariance)
+    )
+    variances, axes = np.linalg.eigh(covariance)
+    return axes / np.sqrt(variances)
+
+
+def calibrated(statistics: Statistics, sets: Sequence[ClipOutputs]) -> Statistics:
+    """The scale, the place of "none" and the bias under which lessons' answers are likeliest; and the known score."""
+    rng = np.random.default_rng(0)
+    asked: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # taught and rival similarities, truths
+    for outputs in sets:
+        features = features_of(outputs, statistics, min(3, outputs.embedding.shape[1]))
+        for lesson in _validation_lessons(outputs, rng):
+            few_shot = few_shot_of(lesson, replace(statistics, bias=0.0), features)
+            queries = features[lesson.queries, 0]
+            asked.append((queries @ few_shot.prototypes.T, statistics.rival_similarities(queries), lesson.truth))
+
+    def loss(values: np.ndarray) -> float:
+        scale, none, bias = float(np.exp(values[0])), values[1], values[2]
+        total, count = 0.0, 0.0
+        for taught, rivals, truth in asked:
+            logits = scale * np.concatenate([taught + bias, rivals, np.full((len(truth), 1), none)], 1)
+            logits -= logits.max(1, keepdims=True)
+            shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+            rest = 1.0 - shares[:, : taught.shape[1]].sum(1)
+            right = np.where(truth >= 0, shares[np.arange(len(truth)), truth], rest)
+            share = np.where(truth >= 0, TAUGHT_SHARE, 1.0 - TAUGHT_SHARE)
+            weight = share / np.where(truth >= 0, (truth >= 0).sum(), (truth < 0).sum())
+            total -= float((weight * np.log(np.maximum(right, 1e-6))).sum())
+            count += float(weight.sum())
+        return total / max(count, 1e-9)
+
+    found = minimize(loss, np.array([np.log(15.0), 0.5, 0.0]), method="Nelder-Mead", options={"maxiter": 600}).x
+    known = _fit_known(statistics, sets)
+    return replace(statistics, scale=float(np.exp(found[0])), none=float(found[1]), bias=float(found[2]), known=known)
+
+
+def _validation_lessons(outputs: ClipOutputs, rng: np.random.Generator) -> Iterator[Lesson]:
+    """Lessons by training people, questions by validation people; half of the labels outside are not taught."""
+    outside = sorted(set(outputs.labels[outputs.outside & (outputs.parts == "train")].tolist()))
+    asked = np.flatnonzero(outputs.parts == "validation")
+    if len(outside) < 2 or not len(asked):
+        return
+    for number in range(EPISODES):
+        taught = tuple(rng.permutation(outside)[: max(len(outside) // 2, 1)].tolist())
+        shots = (1, 2, 4, 5)[number % 4]
+        examples = tuple(
+            rng.permutation(np.flatnonzero((outputs.labels == label) & (outputs.parts == "train")))[:shots]
+            for label in taught
+        )
+        yield Lesson(outputs, taught, examples, asked)
+
+
+def known_inputs(outputs: ClipOutputs, statistics: Statistics) -> np.ndarray:
+    """(N, 3) what the known score is made of."""
+    unit = replace(statistics, known=(0.0, 0.0, 0.0, 1.0))
+    nearest = unit.known_logit(features_of(outputs, statistics)[:, 0], np.ones(1), np.ones(1))
+    likeliest = softmax(np.array(outputs.recognition[:, 0])).max(1)
+    return np.stack([np.log(outputs.action[:, 0] + 1e-2), np.log(likeliest + 1e-6), nearest], 1)
+
+
+def _fit_known(statistics: Statistics, sets: Sequence[ClipOutputs]) -> tuple[float, ...]:
+    """Logistic regression on the validation people: does a clip show a built-in action?"""
+    chosen = [(known_inputs(s, statistics)[s.parts == "validation"], ~s.outside[s.parts == "validation"]) for s in sets]
+    inputs, known = (np.concatenate(values) for values in zip(*chosen, strict=True))
+    found = LogisticRegression(class_weight="balanced", C=10.0).fit(inputs, known)
+    return float(found.intercept_[0]), *(float(x) for x in found.coef_[0])
+
+
+def load_sets(
+    model: Path, config: SessionsConfig, archives: Path, cache: Path | None, threads: int = 1
+) -> tuple[str, tuple[str, ...], list[ClipOutputs]]:
+    """Outputs of a model for all trimmed clips of the sets that it was trained on: its hash, its actions, the outputs.
+
+    Raises:
+        ValueError: An archive is missing.
+        ModelError: The model cannot be used.
+    """
+    sha256 = read_model_file(model).sha256()
+    vocabulary = load_vocabulary(config.vocabulary)
+    with load_engine(model, threads=threads) as engine:
+        sets = []
+        for name, options in config.sets.items():
+            archive = Archive(archives / name)
+            sets.append(outputs_of(engine, sha256, archive, options, vocabulary, cache, varied=name in VARIED))
+        return sha256, engine.info.actions, sets
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training.shipped.teaching",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", type=Path, help="an .onnx file")
+    parser.add_argument("--archives", type=Path, default=Path("archives"), help="(default: %(default)s)")
+    parser.add_argument(
+        "--sessions", type=Path, default=Path("training/configs/hri_1_sessions.yaml"),
+        help="what the model was trained on (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--cache", type=Path, help="directory in which outputs of the model are kept")
+    parser.add_argument("--output", type=Path, help="default: beside the model")
+    options = parser.parse_args(arguments)
+    try:
+        config = load(SessionsConfig, options.sessions, None)
+        statistics = fit(*load_sets(options.model, config, options.archives, options.cache))
+    except (ModelError, ValueError) as error:
+        print(f"training.shipped.teaching: {error}", file=sys.stderr)
+        return 1
+    output = options.output or statistics_path(options.model)
+    statistics.save(output)
+    print(
+        f"wrote {output}: {output.stat().st_size / 1e6:.2f} MB, {len(statistics.rivals)} prototypes, "
+        f"scale {statistics.scale:.1f}, none {statistics.none:.2f}, bias {statistics.bias:.2f}, "
+        f"known {', '.join(f'{x:.2f}' for x in statistics.known)}"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
