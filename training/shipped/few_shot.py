@@ -90,12 +90,12 @@ def measure(name: str, examples: int, draw: Draw, statistics: Statistics, withou
         outputs, queries, truth = lesson.outputs, lesson.queries, lesson.truth
         features = features_of(outputs, statistics, outputs.embedding.shape[1])
         few_shot = few_shot_of(lesson, statistics, features)
-        taught, _ = few_shot.probabilities(features[queries, 0])
+        known = known_inputs(outputs, statistics, kept)[queries]
+        taught = few_shot.probabilities(features[queries, 0], known)[0]
         rivals = statistics.rival_similarities(features[queries, 0])
-        similar = features[queries, 0] @ few_shot.prototypes.T + statistics.bias
+        similar = features[queries, 0] @ few_shot.prototypes.T
         head = np.where(kept, outputs.recognition[queries, 0], -np.inf).argmax(1)
-        named = np.where(taught.max(1) > 0.5, taught.argmax(1), -1)
-        named = np.where(taught.sum(1) > 0.5, taught.argmax(1), named)
+        named = np.where(taught.sum(1) > 0.5, taught.argmax(1), -1)
         forced = similar.argmax(1) == truth
         forced &= similar.max(1) > rivals.max(1)
         new, old = truth >= 0, (truth < 0) & (outputs.words[queries] >= 0) & kept[outputs.words[queries]]

@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp
 from sklearn.linear_model import LogisticRegression
 
 from training.configuration import load
@@ -35,7 +36,9 @@ EMBEDDING_SHRINKAGE, POSE_SHRINKAGE = 0.1, 0.3
 people 0.03 to 0.3 give the same to a point."""
 VARIED = ("utd_mhad", "kinder_gator")
 """Sets that are taught from in measurements: of their clips, the variants are computed, too."""
-TAUGHT_SHARE = 0.25
+KNOWN_LOST = 0.02
+"""Share of the validation people's known clips that may be taken for unknown."""
+TAUGHT_SHARE = 0.35
 """Share of the movements in front of a robot that probabilities take to be taught actions."""
 EPISODES = 40
 """Lessons that the calibration is fitted on."""
@@ -103,9 +106,8 @@ def fit(model: str, actions: Sequence[str], sets: Sequence[ClipOutputs]) -> Stat
         empty,
         np.zeros(0, int),
         scale=10.0,
-        none=0.5,
-        bias=0.0,
-        known=(0.0, 1.0, 1.0, 8.0),
+        gate=(0.0,) * 6,
+        known=(0.0,) * 4,
     )
     features = np.concatenate([features_of(s, statistics)[chosen, 0] for s, chosen in training])
     names = list(dict.fromkeys(classes.tolist()))
@@ -127,34 +129,36 @@ def whitening(values: np.ndarray, classes: np.ndarray, shrinkage: float) -> np.n
 
 
 def calibrated(statistics: Statistics, sets: Sequence[ClipOutputs]) -> Statistics:
-    """The scale, the place of "none" and the bias under which lessons' answers are likeliest; and the known score."""
+    """The gate and the scale under which the answers of lessons are likeliest, and the known score."""
     rng = np.random.default_rng(0)
-    asked: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # taught and rival similarities, truths
+    inputs, taught, weights = [], [], []
+    right: list[tuple[np.ndarray, np.ndarray]] = []  # similarities to the taught actions, truths
     for outputs in sets:
-        features = features_of(outputs, statistics, min(3, outputs.embedding.shape[1]))
+        features = features_of(outputs, statistics, outputs.embedding.shape[1])
+        known = known_inputs(outputs, statistics)
         for lesson in _validation_lessons(outputs, rng):
-            few_shot = few_shot_of(lesson, replace(statistics, bias=0.0), features)
-            queries = features[lesson.queries, 0]
-            asked.append((queries @ few_shot.prototypes.T, statistics.rival_similarities(queries), lesson.truth))
+            prototypes = few_shot_of(lesson, statistics, features).prototypes
+            queries, truth = features[lesson.queries, 0], lesson.truth
+            similar, rivals = queries @ prototypes.T, statistics.rival_similarities(queries).max(1)
+            is_taught = truth >= 0
+            right.append((similar[is_taught], truth[is_taught]))
+            inputs.append(np.column_stack([similar.max(1), rivals, known[lesson.queries]]))
+            taught.append(is_taught)
+            share = np.where(is_taught, TAUGHT_SHARE, 1.0 - TAUGHT_SHARE)
+            weights.append(share / np.where(is_taught, is_taught.sum(), (~is_taught).sum()))
+    weight = np.concatenate(weights)
+    gate = LogisticRegression(C=10.0).fit(
+        np.concatenate(inputs), np.concatenate(taught), sample_weight=weight * len(weight) / weight.sum()
+    )
 
-    def loss(values: np.ndarray) -> float:
-        scale, none, bias = float(np.exp(values[0])), values[1], values[2]
-        total, count = 0.0, 0.0
-        for taught, rivals, truth in asked:
-            logits = scale * np.concatenate([taught + bias, rivals, np.full((len(truth), 1), none)], 1)
-            logits -= logits.max(1, keepdims=True)
-            shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-            rest = 1.0 - shares[:, : taught.shape[1]].sum(1)
-            right = np.where(truth >= 0, shares[np.arange(len(truth)), truth], rest)
-            share = np.where(truth >= 0, TAUGHT_SHARE, 1.0 - TAUGHT_SHARE)
-            weight = share / np.where(truth >= 0, (truth >= 0).sum(), (truth < 0).sum())
-            total -= float((weight * np.log(np.maximum(right, 1e-6))).sum())
-            count += float(weight.sum())
-        return total / max(count, 1e-9)
+    def loss(log_scale: float) -> float:
+        logits = [np.exp(log_scale) * similar for similar, _ in right]
+        likely = [logit - logsumexp(logit, 1, keepdims=True) for logit in logits]
+        return -sum(float(p[np.arange(len(t)), t].sum()) for p, (_, t) in zip(likely, right, strict=True))
 
-    found = minimize(loss, np.array([np.log(15.0), 0.5, 0.0]), method="Nelder-Mead", options={"maxiter": 600}).x
-    known = _fit_known(statistics, sets)
-    return replace(statistics, scale=float(np.exp(found[0])), none=float(found[1]), bias=float(found[2]), known=known)
+    scale = float(np.exp(minimize_scalar(loss, bounds=(0.0, 5.0), method="bounded").x))
+    known_weights = _fit_known(statistics, sets)
+    return replace(statistics, scale=scale, gate=_weights(gate), known=known_weights)
 
 
 def _validation_lessons(outputs: ClipOutputs, rng: np.random.Generator) -> Iterator[Lesson]:
@@ -173,20 +177,29 @@ def _validation_lessons(outputs: ClipOutputs, rng: np.random.Generator) -> Itera
         yield Lesson(outputs, taught, examples, asked)
 
 
-def known_inputs(outputs: ClipOutputs, statistics: Statistics) -> np.ndarray:
-    """(N, 3) what the known score is made of."""
-    unit = replace(statistics, known=(0.0, 0.0, 0.0, 1.0))
-    nearest = unit.known_logit(features_of(outputs, statistics)[:, 0], np.ones(1), np.ones(1))
-    likeliest = softmax(np.array(outputs.recognition[:, 0])).max(1)
-    return np.stack([np.log(outputs.action[:, 0] + 1e-2), np.log(likeliest + 1e-6), nearest], 1)
+def known_inputs(outputs: ClipOutputs, statistics: Statistics, kept: np.ndarray | None = None) -> np.ndarray:
+    """(N, 3) what the known score is made of; with the built-in actions of the mask `kept` (K,) alone."""
+    logits = np.array(outputs.recognition[:, 0])
+    if kept is not None:
+        logits[:, ~kept] = -np.inf
+    features = features_of(outputs, statistics)[:, 0]
+    return statistics.known_inputs(features, outputs.action[:, 0], softmax(logits).max(1))
 
 
 def _fit_known(statistics: Statistics, sets: Sequence[ClipOutputs]) -> tuple[float, ...]:
-    """Logistic regression on the validation people: does a clip show a built-in action?"""
+    """Logistic regression on the validation people: does a clip show a built-in action?
+
+    The constant is chosen so that at one half `KNOWN_LOST` of the known clips are taken for unknown.
+    """
     chosen = [(known_inputs(s, statistics)[s.parts == "validation"], ~s.outside[s.parts == "validation"]) for s in sets]
     inputs, known = (np.concatenate(values) for values in zip(*chosen, strict=True))
-    found = LogisticRegression(class_weight="balanced", C=10.0).fit(inputs, known)
-    return float(found.intercept_[0]), *(float(x) for x in found.coef_[0])
+    found = _weights(LogisticRegression(class_weight="balanced", C=10.0).fit(inputs, known))
+    constant = -float(np.quantile(inputs[known] @ np.array(found[1:]), KNOWN_LOST))
+    return constant, *found[1:]
+
+
+def _weights(fitted: LogisticRegression) -> tuple[float, ...]:
+    return float(fitted.intercept_[0]), *(float(x) for x in fitted.coef_[0])
 
 
 def load_sets(
@@ -234,7 +247,7 @@ def main(arguments: list[str] | None = None) -> int:
     statistics.save(output)
     print(
         f"wrote {output}: {output.stat().st_size / 1e6:.2f} MB, {len(statistics.rivals)} prototypes, "
-        f"scale {statistics.scale:.1f}, none {statistics.none:.2f}, bias {statistics.bias:.2f}, "
+        f"scale {statistics.scale:.1f}, gate {', '.join(f'{x:.2f}' for x in statistics.gate)}, "
         f"known {', '.join(f'{x:.2f}' for x in statistics.known)}"
     )
     return 0

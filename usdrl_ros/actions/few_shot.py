@@ -4,8 +4,9 @@ A clip is described by two unit vectors side by side: the embedding of the model
 skeletons themselves. Both are centred and whitened by the covariance within the classes of the training people, so that
 what differs between people and takes counts less. A taught action is the mean of its examples, a built-in action is one
 mean for each data set and label that stands for it (its rivals); the similarity of two clips is the dot product of
-their features. Similarities become probabilities by a softmax in which "none of them" has a place of its own, with a
-scale and a place that `training.shipped.teaching` fits on validation people.
+their features. Whether a clip is a taught action at all is a logistic regression on the best similarities to both and on
+what the heads say; which one it is, a softmax of the similarities. `training.shipped.teaching` fits both on validation
+people.
 
 The method was chosen on validation people (see docs/teach.md). Nearest class means: Snell et al., "Prototypical
 networks", NeurIPS 2017; whitening by the within-class covariance: Hastie and Tibshirani, PAMI 1996.
@@ -22,6 +23,8 @@ import numpy as np
 
 POSE_WEIGHT = 0.5
 """Of the pose statistics' similarity, beside 1 of the embedding's."""
+COUNTER_SCALE = 10.0
+"""How fast a counter-example wins with its lead in similarity over all actions."""
 SUFFIX = ".teaching.npz"
 FORMAT = 1
 LARGEST_FILE = 64_000_000
@@ -55,10 +58,11 @@ class Statistics:
         rivals: (R, D + P) prototypes of the built-in actions.
         rival_classes: (R,) the action of each.
         scale: Of the similarities in the softmax.
-        none: The similarity at which "none of them" is as likely as an action.
-        bias: Added to the similarity of taught actions.
-        known: (4,) weights of `known_score`: the constant, then of the logarithms of the probability that there is an
-            action and of the likeliest action, and of the largest similarity to a rival.
+        gate: (6,) weights of the log-odds that a clip is a taught action: the constant, then of the largest similarity
+            to a taught action and to a rival, and of the inputs of `known`.
+        known: (4,) weights of the log-odds that a clip is a built-in action: the constant, then of the logarithms of the
+            probability that there is an action and of the likeliest action, and of the largest similarity of the
+            embedding to a rival's.
     """
 
     model: str
@@ -70,8 +74,7 @@ class Statistics:
     rivals: np.ndarray
     rival_classes: np.ndarray
     scale: float
-    none: float
-    bias: float
+    gate: tuple[float, ...]
     known: tuple[float, ...]
 
     def features(self, embedding: np.ndarray, skeletons: np.ndarray) -> np.ndarray:
@@ -101,8 +104,8 @@ class Statistics:
         np.maximum.at(found, (slice(None), self.rival_classes), similar)
         return found
 
-    def known_logit(self, features: np.ndarray, action: np.ndarray, likeliest: np.ndarray) -> np.ndarray:
-        """(N,) log-odds that clips show one of the built-in actions.
+    def known_inputs(self, features: np.ndarray, action: np.ndarray, likeliest: np.ndarray) -> np.ndarray:
+        """(N, 3) what tells known clips from unknown ones.
 
         Args:
             features: (N, D + P).
@@ -110,14 +113,8 @@ class Statistics:
             likeliest: (N,) largest probability of the recognition head.
         """
         split = len(self.mean)
-        nearest = (features[:, :split] @ self.rivals[:, :split].T).max(1)
-        constant, by_action, by_likeliest, by_nearest = self.known
-        return (
-            constant
-            + by_action * np.log(action + 1e-2)
-            + by_likeliest * np.log(likeliest + 1e-6)
-            + by_nearest * nearest
-        )
+        nearest = (features[:, :split] @ self.rivals[:, :split].T).max(1, initial=-1.0)
+        return np.stack([np.log(action + 1e-2), np.log(likeliest + 1e-6), nearest], 1)
 
     def save(self, path: Path) -> None:
         """Write the file."""
@@ -126,8 +123,7 @@ class Statistics:
             "model": self.model,
             "actions": list(self.actions),
             "scale": self.scale,
-            "none": self.none,
-            "bias": self.bias,
+            "gate": list(self.gate),
             "known": list(self.known),
         }
         arrays = {name: getattr(self, name) for name in _ARRAYS}
@@ -160,8 +156,7 @@ class Statistics:
                 actions=tuple(map(str, head["actions"])),
                 rival_classes=arrays["rival_classes"].astype(int),
                 scale=float(head["scale"]),
-                none=float(head["none"]),
-                bias=float(head["bias"]),
+                gate=tuple(map(float, head["gate"])),
                 known=tuple(map(float, head["known"])),
                 **values,
             )
@@ -189,26 +184,31 @@ class FewShot:
     counter_actions: tuple[str, ...]
     counter_prototypes: np.ndarray
 
-    def probabilities(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """How likely clips show a taught action, or are what a counter-example shows.
+    def probabilities(self, features: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """How likely clips show a taught action, are what a counter-example shows, or are no built-in action.
 
         Args:
             features: (N, D + P) of `Statistics.features`.
+            known: (N, 3) of `Statistics.known_inputs`.
 
         Returns:
-            (N, G) and (N, C); the rest up to 1 is the built-in actions and none of them all.
+            (N, G), whose sum is at most 1; (N, C), each by itself; and (N,).
         """
         s = self.statistics
-        taught = np.full((len(features), len(self.actions)), -2.0, np.float32)
+        rivals = s.rival_similarities(features).max(1, initial=-1.0)
+        taught = np.full((len(features), len(self.actions)), -1.0, np.float32)
         if len(self.classes):
-            np.maximum.at(taught, (slice(None), self.classes), features @ self.prototypes.T + s.bias)
-        counter = features @ self.counter_prototypes.T + s.bias
-        none = np.full((len(features), 1), s.none, np.float32)
-        logits = s.scale * np.concatenate([taught, counter, s.rival_similarities(features), none], 1)
-        shares = np.exp(logits - logits.max(1, keepdims=True))
-        shares /= shares.sum(1, keepdims=True)
-        count = len(self.actions)
-        return shares[:, :count], shares[:, count : count + len(self.counter_actions)]
+            np.maximum.at(taught, (slice(None), self.classes), features @ self.prototypes.T)
+        best = taught.max(1, initial=-1.0)
+        shares = np.exp(s.scale * (taught - best[:, None]))
+        shares /= np.maximum(shares.sum(1, keepdims=True), 1e-9)
+        is_taught = _logistic(s.gate[0] + np.column_stack([best, rivals, known]) @ np.array(s.gate[1:]))
+        counter = features @ self.counter_prototypes.T
+        is_counter = _logistic(COUNTER_SCALE * (counter - np.maximum(rivals, best)[:, None]))
+        if len(self.counter_actions) and len(self.actions):  # what is no example of a taught action, is none
+            is_taught = is_taught * (1.0 - is_counter.max(1))
+        unknown = 1.0 - _logistic(s.known[0] + known @ np.array(s.known[1:]))
+        return shares * is_taught[:, None], is_counter, unknown
 
 
 def pose_statistics(skeletons: np.ndarray) -> np.ndarray:
@@ -256,6 +256,10 @@ def read_arrays(path: Path, names: Sequence[str]) -> tuple[dict, dict[str, np.nd
     if not isinstance(head, dict):
         raise TeachingError(f"{path} is damaged: its metadata is no mapping")
     return head, arrays
+
+
+def _logistic(values: np.ndarray) -> np.ndarray:
+    return 1.0 / (1.0 + np.exp(-np.clip(values, -50.0, 50.0)))
 
 
 def _unit(values: np.ndarray) -> np.ndarray:
