@@ -13,6 +13,7 @@ from training.data.archive import Archive
 from training.data.frames import FRAMES
 from training.shipped.conditions import Condition
 from training.tasks.frame_scores import FrameScores, runs_above
+from usdrl_ros.actions.classifier import softmax
 from usdrl_ros.bags.writer import seconds_to_ns
 from usdrl_ros.evaluation.metrics.detection import (
     THETAS,
@@ -23,7 +24,6 @@ from usdrl_ros.evaluation.metrics.detection import (
     summarize,
 )
 from usdrl_ros.inference.contract import Engine, Predictions
-from usdrl_ros.actions.classifier import softmax
 from usdrl_ros.recognizer import Recognizer
 from usdrl_ros.recording import Recording, Segment
 from usdrl_ros.settings import Settings

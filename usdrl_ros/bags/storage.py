@@ -24,7 +24,7 @@ from rosbags.rosbag2 import Reader
 
 from usdrl_ros.bags.damage import STORAGE_SUFFIXES, check_whole
 from usdrl_ros.bags.types import BagError
-from usdrl_ros.files import ReadError, read_yaml
+from usdrl_ros.configuration import ConfigurationError, read_yaml
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -63,7 +63,9 @@ def read_metadata(bag: Path) -> Metadata:
         BagError: It cannot be read, names no storage file that is there, or wants what is not supported.
     """
     try:
-        content = read_yaml(bag / "metadata.yaml", METADATA_LIMIT)["rosbag2_bagfile_information"]
+        file = bag / "metadata.yaml"
+        size = min(file.stat().st_size, METADATA_LIMIT)
+        content = read_yaml(file, max_bytes=size)["rosbag2_bagfile_information"]
         storage = str(content.get("storage_identifier") or "")
         files = tuple(PurePosixPath(str(file)).name for file in content["relative_file_paths"])
         format_, compression = (str(content.get(f"compression_{key}") or "").lower() for key in ("format", "mode"))
@@ -73,7 +75,7 @@ def read_metadata(bag: Path) -> Metadata:
             counts[str(topic["name"])] += int(count)
         latched = frozenset(str(topic["name"]) for topic, _ in topics if _is_latched(topic))
         hashes = {str(topic["type"]): str(topic.get("type_description_hash") or "") for topic, _ in topics}
-    except ReadError as error:
+    except ConfigurationError as error:
         raise BagError(f"{bag}: damaged or not supported: {error}") from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         reason = f"lacks {error}" if isinstance(error, KeyError) else "is no description of a bag"

@@ -1,4 +1,4 @@
-"""What was seen and thought during a recording, on disk, so that one can look at any moment of it afterwards.
+"""Skeletons and scores of a recording, on disk, so that one can look at any moment of it afterwards.
 
 A recording of many hours does not fit in memory, and reading a bag twice would need its people's ids to come out the
 same. So skeletons, five a second, and the model's probabilities are written to temporary files as they come.
@@ -7,7 +7,8 @@ same. So skeletons, five a second, and the model's probabilities are written to 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 
 import numpy as np
@@ -76,7 +77,7 @@ class Journal:
         self._skeletons.close()
         self._scores.close()
 
-    def see(self, stamp_ns: int, people: Sequence[Person]) -> None:
+    def add_people(self, stamp_ns: int, people: Sequence[Person]) -> None:
         """Keep the people of a message, in NTU-25 as `Recognizer.observe` returns them, if it is time."""
         for person in people:
             number = self._people.setdefault(person.person_id, len(self._people))
@@ -85,8 +86,8 @@ class Journal:
             self._last_ns[number] = stamp_ns
             self._skeletons.add(stamp_ns, number, person.joints)
 
-    def think(self, scores: Sequence[Scores]) -> None:
-        """Keep what the model thinks in a step."""
+    def add_scores(self, scores: Sequence[Scores]) -> None:
+        """Keep the model's output in a step."""
         for each in scores:
             number = self._people.setdefault(each.person_id, len(self._people))
             self._scores.add(each.stamp_ns, number, each.detection[1:])
@@ -116,3 +117,13 @@ class Journal:
         chosen = np.flatnonzero((stamps >= begin_ns) & (stamps <= end_ns) & (records["person"] == number))
         chosen = chosen[np.argsort(stamps[chosen], kind="stable")]
         return np.array(stamps[chosen]), np.array(records[field][chosen], np.float32)
+
+
+@contextmanager
+def optional_journal(actions: Sequence[str], wanted: bool) -> Iterator[Journal | None]:
+    """A journal, or None where nobody will look at it."""
+    if not wanted:
+        yield None
+        return
+    with Journal(actions) as journal:
+        yield journal
