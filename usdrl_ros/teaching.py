@@ -28,7 +28,7 @@ from usdrl_ros.actions.movement import find_movements
 from usdrl_ros.inference.contract import Engine
 from usdrl_ros.inference.model_file import read_model_file
 
-SHORTEST_S, LONGEST_S = 0.4, 10.0
+SHORTEST_S, LONGEST_S = 0.4, 20.0
 """Of an example."""
 LEAST_SIMILAR = 0.15
 """Examples whose mean similarity to the others is less than this show something else; 1.5 is the same clip twice.
@@ -180,7 +180,9 @@ class Teacher:
         usable: list[TaughtAction] = []
         for action in actions:
             if action.name in self._engine.info.actions and not action.counter_to:
-                faults.append(f"the taught action '{action.name}' is left out: the model has one of this name; rename it")
+                faults.append(
+                    f"the taught action '{action.name}' is left out: the model has one of this name; rename it"
+                )
             else:
                 usable.append(self._made_ready(action))
         taught = [action for action in usable if not action.counter_to]
@@ -221,9 +223,7 @@ class Teacher:
             )
 
 
-def few_shot_of(
-    statistics: Statistics, taught: Sequence[TaughtAction], counters: Sequence[TaughtAction]
-) -> FewShot:
+def few_shot_of(statistics: Statistics, taught: Sequence[TaughtAction], counters: Sequence[TaughtAction]) -> FewShot:
     """Prototypes of taught actions, one of each, and of counter-examples, one of each example."""
     width = len(statistics.mean) + len(statistics.pose_mean)
     empty = np.zeros((0, width), np.float32)
@@ -254,7 +254,9 @@ def _check_agreement(name: str, features: np.ndarray) -> float:
         raise TeachingError(f"the two examples of '{name}' have nothing in common: show the same action twice")
     odd = np.flatnonzero(to_others < LEAST_SIMILAR)
     if len(odd) * 2 >= len(features):
-        raise TeachingError(f"the {len(features)} examples of '{name}' have little in common: show one action each time")
+        raise TeachingError(
+            f"the {len(features)} examples of '{name}' have little in common: show one action each time"
+        )
     if len(odd):
         numbers = ", ".join(str(i + 1) for i in odd)
         raise TeachingError(f"example {numbers} of {len(features)} shows something else than the others: show it again")

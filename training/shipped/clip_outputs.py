@@ -137,9 +137,7 @@ def _compute(
     }
 
 
-def _clips(
-    archive: Archive, segments: np.ndarray, slots: int, frames: int
-) -> Iterator[tuple[np.void, np.ndarray]]:
+def _clips(archive: Archive, segments: np.ndarray, slots: int, frames: int) -> Iterator[tuple[np.void, np.ndarray]]:
     """Each clip of each person as a window (T, 25, 3), as crops are resized in training: by frames, not by stamps."""
     for segment in segments:
         joints = archive.joints[int(segment["first"]) : int(segment["first"] + segment["length"])]
@@ -149,4 +147,3 @@ def _clips(
             own = np.asarray(joints[:, slot], float)
             if np.isfinite(own).any():
                 yield segment, resample(np.arange(count, dtype=float), own, centres)
-

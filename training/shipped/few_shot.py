@@ -11,8 +11,8 @@ decides. `forced` is the accuracy where the likeliest name is taken however unsu
 - utd_mhad: the 8 actions outside the vocabulary, 1 and 4 examples of one test person, asked of the three others.
 - kinder_gator: the 20 actions outside, one example each of 1, 5 and 10 people, asked of the four test people.
 - taken out: ten built-in actions are removed from the heads and from the rivals, and taught by 1 and 5 training people.
-- cdta_hri: a set that the model has never seen in any form. Three built-in gestures are removed and taught again, with a
-  fourth that the vocabulary has no word for, from one take, asked of all other takes.
+- cdta_hri: a set that the model has never seen in any form. Three built-in gestures are removed and taught again,
+  with a fourth that the vocabulary has no word for, from one take, asked of all other takes.
 - unknown: AUROC of the known score, clips inside the vocabulary against clips outside, and how many known clips are
   lost at the threshold of one half.
 """
@@ -81,9 +81,7 @@ def measure(name: str, examples: int, draw: Draw, statistics: Statistics, withou
     """
     kept = np.array([action not in without for action in statistics.actions])
     chosen = kept[statistics.rival_classes]
-    statistics = replace(
-        statistics, rivals=statistics.rivals[chosen], rival_classes=statistics.rival_classes[chosen]
-    )
+    statistics = replace(statistics, rivals=statistics.rivals[chosen], rival_classes=statistics.rival_classes[chosen])
     results = []
     for number in range(DRAWS):
         lesson = draw(np.random.default_rng(number), number)

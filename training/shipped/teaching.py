@@ -68,7 +68,7 @@ class Lesson:
 
 def features_of(outputs: ClipOutputs, statistics: Statistics, variants: int = 1) -> np.ndarray:
     """(N, V, D + P) features of clips."""
-    shape = outputs.embedding.shape[:1] + (variants,)
+    shape = (len(outputs.embedding), variants)
     embedding = outputs.embedding[:, :variants].reshape(-1, outputs.embedding.shape[-1])
     skeletons = outputs.skeletons[:, :variants].reshape(-1, *outputs.skeletons.shape[2:])[..., None]
     return statistics.features(embedding.astype(np.float32), skeletons).reshape(*shape, -1)

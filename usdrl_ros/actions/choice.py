@@ -16,8 +16,8 @@ UNKNOWN = "unknown"
 GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "gestures": (
-            "wave", "clap", "raise_hand", "raise_arm_side", "point", "stop_gesture", "beckon", "bow", "cross_arms", "swipe",
-            "press_button", "draw_circle", "draw_x", "draw_triangle", "push", "pull",
+            "wave", "clap", "raise_hand", "raise_arm_side", "point", "stop_gesture", "beckon", "bow", "cross_arms",
+            "swipe", "press_button", "draw_circle", "draw_x", "draw_triangle", "push", "pull",
         ),
         "posture": ("sit_down", "stand_up", "squat", "lunge", "bend", "raise_knee", "jump", "jumping_jack"),
         "everyday": ("throw", "catch", "pick_up", "carry", "walk", "run", "drink", "phone_call"),

@@ -1,8 +1,8 @@
 """From the outputs of a model to probabilities of the actions in use.
 
-`Recognizer` asks a classifier at each step. The actions in use need not be those of the model: the user chooses among
-them and renames them (`choice`), teaches others (`few_shot`, `evidence`), and may ask for what is unknown. All of it may
-change while the robot runs, so each posterior names the actions that it is about.
+`Recognizer` asks a classifier at each step. The actions in use need not be those of the model: the user chooses
+among them and renames them (`choice`), teaches others (`few_shot`, `evidence`), and may ask for what is unknown. All
+of it may change while the robot runs, so each posterior names the actions that it is about.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Classifier:
         Raises:
             ChoiceError: The choice names what there is not.
         """
-        self._model_actions = tuple(actions)
+        self._actions = tuple(actions)
         self._plan = self._make_plan(choice or Choice(), reader)
 
     @property
@@ -91,7 +91,7 @@ class Classifier:
     @property
     def known(self) -> tuple[str, ...]:
         """All actions that one can choose from: the model's, then the taught ones."""
-        return self._model_actions + tuple(a for a in self.taught if a not in self._model_actions)
+        return self._actions + tuple(a for a in self.taught if a not in self._actions)
 
     @property
     def choice(self) -> Choice:
@@ -123,7 +123,7 @@ class Classifier:
         plan, count = self._plan, len(joints)
         if plan.reader is None:
             _, detection, recognition, embedding = run(joints)
-            return self._posterior(plan, detection, recognition, [])
+            return self.classify(detection, recognition, embedding)
         cuts = plan.reader.cuts(keys, joints, stamp_ns)
         skeletons, detection, recognition, embedding = run(np.stack([*joints, *(one.window for one in cuts)]))
         if cuts:
@@ -151,7 +151,7 @@ class Classifier:
         frames, whole = softmax(detection), softmax(recognition)
         if plan.plain:
             return Posterior(plan.actions, frames, whole)
-        count, model = len(plan.actions), len(self._model_actions)
+        count, model = len(plan.actions), len(self._actions)
         frames, left_out = without(frames, plan.kept)
         reported = np.zeros((*frames.shape[:2], count + 1), np.float32)
         reported[..., 0] = frames[..., 0]
@@ -185,10 +185,10 @@ class Classifier:
             reported[:, plan.columns[-1] + 1] += acting
         reported *= (1.0 - taught.sum(1))[:, None]
         for k in range(len(plan.taught)):
-            reported[:, plan.columns[len(self._model_actions) + k] + 1] += taught[:, k]
+            reported[:, plan.columns[len(self._actions) + k] + 1] += taught[:, k]
 
     def _make_plan(self, choice: Choice, reader: MovementReader | None) -> _Plan:
-        model = self._model_actions
+        model = self._actions
         taught = reader.few_shot.actions if reader else ()
         if clash := sorted(set(taught) & set(model)):
             raise ChoiceError(f"{', '.join(clash)} is taught and is an action of the model: rename the taught one")
@@ -198,7 +198,9 @@ class Classifier:
         if not in_use and not choice.unknown:
             raise ChoiceError("no action is in use: enable one")
         if choice.unknown and reader is None:
-            raise ChoiceError("unknown actions cannot be told from known ones: the model has no .teaching.npz beside it")
+            raise ChoiceError(
+                "unknown actions cannot be told from known ones: the model has no .teaching.npz beside it"
+            )
         names = [choice.reported(action) for action in in_use]
         names += [choice.reported(UNKNOWN)] if choice.unknown else []
         actions = tuple(dict.fromkeys(names))

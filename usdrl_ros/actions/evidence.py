@@ -117,9 +117,7 @@ class MovementReader:
                 for person in range(window.shape[1]):
                     if np.isfinite(window[:, person]).any():
                         own[:, person] = cut(self._times, window[:, person], piece.start, piece.stop, self._frames)
-                found.append(
-                    Cut(key, own, _at(piece.start, stamp_ns), _at(piece.stop, stamp_ns), final=piece.over)
-                )
+                found.append(Cut(key, own, _at(piece.start, stamp_ns), _at(piece.stop, stamp_ns), final=piece.over))
                 break
         for key in [key for key, seen_ns in self._seen_ns.items() if abs(stamp_ns - seen_ns) > _FORGET_NS]:
             self._seen_ns.pop(key)
@@ -127,7 +125,12 @@ class MovementReader:
         return found
 
     def take(
-        self, cuts: Sequence[Cut], skeletons: np.ndarray, embedding: np.ndarray, action: np.ndarray, likeliest: np.ndarray
+        self,
+        cuts: Sequence[Cut],
+        skeletons: np.ndarray,
+        embedding: np.ndarray,
+        action: np.ndarray,
+        likeliest: np.ndarray,
     ) -> None:
         """Remember what the model says of cuts.
 

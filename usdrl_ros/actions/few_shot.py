@@ -4,9 +4,9 @@ A clip is described by two unit vectors side by side: the embedding of the model
 skeletons themselves. Both are centred and whitened by the covariance within the classes of the training people, so that
 what differs between people and takes counts less. A taught action is the mean of its examples, a built-in action is one
 mean for each data set and label that stands for it (its rivals); the similarity of two clips is the dot product of
-their features. Whether a clip is a taught action at all is a logistic regression on the best similarities to both and on
-what the heads say; which one it is, a softmax of the similarities. `training.shipped.teaching` fits both on validation
-people.
+their features. Whether a clip is a taught action at all is a logistic regression on the best similarities to both and
+on what the heads say; which one it is, a softmax of the similarities. `training.shipped.teaching` fits both on
+validation people.
 
 The method was chosen on validation people (see docs/teach.md). Nearest class means: Snell et al., "Prototypical
 networks", NeurIPS 2017; whitening by the within-class covariance: Hastie and Tibshirani, PAMI 1996.
@@ -60,8 +60,8 @@ class Statistics:
         scale: Of the similarities in the softmax.
         gate: (6,) weights of the log-odds that a clip is a taught action: the constant, then of the largest similarity
             to a taught action and to a rival, and of the inputs of `known`.
-        known: (4,) weights of the log-odds that a clip is a built-in action: the constant, then of the logarithms of the
-            probability that there is an action and of the likeliest action, and of the largest similarity of the
+        known: (4,) weights of the log-odds that a clip is a built-in action: the constant, then of the logarithms of
+            the probability that there is an action and of the likeliest action, and of the largest similarity of the
             embedding to a rival's.
     """
 
