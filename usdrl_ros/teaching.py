@@ -30,7 +30,7 @@ from usdrl_ros.inference.model_file import read_model_file
 
 SHORTEST_S, LONGEST_S = 0.4, 20.0
 """Of an example."""
-LEAST_SIMILAR = 0.15
+LEAST_SIMILAR = 0.35
 """Examples whose mean similarity to the others is less than this show something else; 1.5 is the same clip twice.
 On UTD-MHAD 2 % of the examples of one action by one person are below, and 97 % of those of another action."""
 _RESAMPLED_HZ = 15.0

@@ -19,11 +19,16 @@ from training.data.errors import DatasetError
 from training.data.vocabulary import OTHER, Vocabulary
 from training.shipped.sessions import SetOptions, parts_of
 from usdrl_ros.actions.classifier import softmax
-from usdrl_ros.actions.examples import TAUGHT_VARIANTS, as_input, variant
+from usdrl_ros.actions.examples import TAUGHT_VARIANTS, as_input, cut, variant
+from usdrl_ros.actions.movement import find_movements
 from usdrl_ros.inference.contract import Engine
 from usdrl_ros.skeleton.window import resample
 
 BATCH = 16
+SEARCH_HZ = 15.0
+LONGEST_BACKGROUND_S = 6.0
+BACKGROUND = "background"
+"""Label of what people do between the actions of untrimmed recordings: movements that nobody labelled."""
 UNSEEN = "unseen"
 """The part of all clips of a set that the model has never seen."""
 _KEPT = ("labels", "people", "parts", "durations", "embedding", "skeletons", "action", "recognition")
@@ -58,8 +63,13 @@ class ClipOutputs:
 
     @property
     def outside(self) -> np.ndarray:
-        """(N,) whether the vocabulary has no word for a clip."""
-        return self.words < 0
+        """(N,) whether the vocabulary has no word for an action."""
+        return (self.words < 0) & ~self.background
+
+    @property
+    def background(self) -> np.ndarray:
+        """(N,) whether a clip is a movement between actions."""
+        return self.labels == BACKGROUND
 
 
 def outputs_of(
@@ -110,10 +120,12 @@ def _compute(
         segments = segments[np.linspace(0, len(segments) - 1, at_most).astype(int)]
     if not len(segments):
         raise DatasetError(f"{archive.directory} has no labelled clips")
-    clips = list(_clips(archive, segments, 1 if options is None else options.slots, engine.info.frames))
-    windows = np.stack([window for _, window in clips])
-    rows = [segment for segment, _ in clips]
-    recordings = np.array([int(row["recording"]) for row in rows])
+    slots = 1 if options is None else options.slots
+    clips = list(_clips(archive, segments, slots, engine.info.frames))
+    if options is not None and options.untrimmed:
+        clips += list(_background(archive, np.unique(segments["recording"]), engine.info.frames))
+    windows = np.stack([clip.window for clip in clips])
+    recordings = np.array([clip.recording for clip in clips])
     found: list[dict[str, np.ndarray]] = []
     batches = range(0, len(windows), BATCH)
     for first in track(batches, f"{archive.name}", console=Console(stderr=True), transient=True):
@@ -129,16 +141,24 @@ def _compute(
         }
         found.append({name: v.reshape(len(batch), len(names), *v.shape[1:]) for name, v in values.items()})
     return {
-        "labels": np.array([archive.actions[row["action"]] for row in rows]),
+        "labels": np.array([clip.label for clip in clips]),
         "people": archive.persons[recordings],
         "parts": parts[recordings],
-        "durations": np.array([float(row["end"] - row["start"]) for row in rows]),
+        "durations": np.array([clip.duration for clip in clips]),
         **{name: np.concatenate([batch[name] for batch in found]) for name in found[0]},
     }
 
 
-def _clips(archive: Archive, segments: np.ndarray, slots: int, frames: int) -> Iterator[tuple[np.void, np.ndarray]]:
-    """Each clip of each person as a window (T, 25, 3), as crops are resized in training: by frames, not by stamps."""
+@dataclass(frozen=True)
+class _Clip:
+    label: str
+    recording: int
+    duration: float
+    window: np.ndarray  # (T, 25, 3)
+
+
+def _clips(archive: Archive, segments: np.ndarray, slots: int, frames: int) -> Iterator[_Clip]:
+    """Each clip of each person, as crops are resized in training: by frames, not by stamps."""
     for segment in segments:
         joints = archive.joints[int(segment["first"]) : int(segment["first"] + segment["length"])]
         count = len(joints)
@@ -146,4 +166,19 @@ def _clips(archive: Archive, segments: np.ndarray, slots: int, frames: int) -> I
         for slot in range(slots):
             own = np.asarray(joints[:, slot], float)
             if np.isfinite(own).any():
-                yield segment, resample(np.arange(count, dtype=float), own, centres)
+                window = resample(np.arange(count, dtype=float), own, centres)
+                label, duration = archive.actions[segment["action"]], float(segment["end"] - segment["start"])
+                yield _Clip(label, int(segment["recording"]), duration, window)
+
+
+def _background(archive: Archive, recordings: np.ndarray, frames: int) -> Iterator[_Clip]:
+    """The movements of untrimmed recordings that touch no labelled action."""
+    for index in recordings.tolist():
+        stamps, joints, segments = archive.recording_of(index)
+        own = np.asarray(joints[:, 0], float)
+        times = np.arange(stamps[0], stamps[-1], 1.0 / SEARCH_HZ)
+        for movement in find_movements(times, resample(np.asarray(stamps), own, times)):
+            free = ((segments["end"] <= movement.start) | (segments["start"] >= movement.stop)).all()
+            if free and movement.duration <= LONGEST_BACKGROUND_S:
+                window = cut(np.asarray(stamps), own, movement.start, movement.stop, frames)
+                yield _Clip(BACKGROUND, index, movement.duration, window)

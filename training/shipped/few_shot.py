@@ -156,7 +156,7 @@ def joined(sets: list[ClipOutputs], vocabulary: tuple[str, ...]) -> ClipOutputs:
     """Several sets as one, by their words; only the clips of the vocabulary, as they are."""
     parts: dict[str, list[np.ndarray]] = {}
     for s in sets:
-        chosen = ~s.outside
+        chosen = s.words >= 0
         values = {
             "words": s.words,
             "labels": np.array([vocabulary[max(w, 0)] for w in s.words]),
@@ -176,7 +176,7 @@ def unknown(sets: list[ClipOutputs], statistics: Statistics) -> dict[str, dict[s
     scores: list[np.ndarray] = []
     truths: list[np.ndarray] = []
     for s in sets:
-        asked = np.isin(s.parts, ("test", "unseen"))
+        asked = np.isin(s.parts, ("test", "unseen")) & ~s.background
         score = known_inputs(s, statistics)[asked] @ np.array(statistics.known[1:]) + statistics.known[0]
         truth = ~s.outside[asked]
         scores, truths = [*scores, score], [*truths, truth]

@@ -34,11 +34,14 @@ from usdrl_ros.inference.model_file import ModelError, read_model_file
 EMBEDDING_SHRINKAGE, POSE_SHRINKAGE = 0.1, 0.3
 """Share of the within-class covariance that is replaced by its mean variance (Ledoit and Wolf, 2004): on validation
 people 0.03 to 0.3 give the same to a point."""
+LEAST_QUANTILE = 0.05
+"""Share of the rightly named clips of the sets below that may be less similar to their action than
+`Statistics.least`."""
 VARIED = ("utd_mhad", "kinder_gator")
 """Sets that are taught from in measurements: of their clips, the variants are computed, too."""
 KNOWN_LOST = 0.02
 """Share of the validation people's known clips that may be taken for unknown."""
-TAUGHT_SHARE = 0.35
+TAUGHT_SHARE = 0.3
 """Share of the movements in front of a robot that probabilities take to be taught actions."""
 EPISODES = 40
 """Lessons that the calibration is fitted on."""
@@ -89,7 +92,7 @@ def fit(model: str, actions: Sequence[str], sets: Sequence[ClipOutputs]) -> Stat
         actions: Of the model.
         sets: Outputs for all sets, with the taught variants where there are clips outside the vocabulary.
     """
-    training = [(s, np.flatnonzero((s.parts == "train") & ~s.outside)) for s in sets]
+    training = [(s, np.flatnonzero((s.parts == "train") & (s.words >= 0))) for s in sets]
     training = [(s, chosen) for s, chosen in training if len(chosen)]
     words = np.concatenate([s.words[chosen] for s, chosen in training])
     classes = np.concatenate([np.char.add(f"{s.name}/", s.labels[chosen].astype(str)) for s, chosen in training])
@@ -106,6 +109,7 @@ def fit(model: str, actions: Sequence[str], sets: Sequence[ClipOutputs]) -> Stat
         empty,
         np.zeros(0, int),
         scale=10.0,
+        least=0.0,
         gate=(0.0,) * 6,
         known=(0.0,) * 4,
     )
@@ -132,6 +136,11 @@ def calibrated(statistics: Statistics, sets: Sequence[ClipOutputs]) -> Statistic
     """The gate and the scale under which the answers of lessons are likeliest, and the known score."""
     rng = np.random.default_rng(0)
     inputs, taught, weights = [], [], []
+    idle = [(s, np.flatnonzero(s.background & np.isin(s.parts, ("train", "validation")))) for s in sets]
+    idle = [(s, chosen) for s, chosen in idle if len(chosen)]
+    idle_features = [features_of(s, statistics)[chosen, 0] for s, chosen in idle]
+    idle_known = [known_inputs(s, statistics)[chosen] for s, chosen in idle]
+    own: list[np.ndarray] = []  # similarities to the action, where it is the right one
     right: list[tuple[np.ndarray, np.ndarray]] = []  # similarities to the taught actions, truths
     for outputs in sets:
         features = features_of(outputs, statistics, outputs.embedding.shape[1])
@@ -142,10 +151,19 @@ def calibrated(statistics: Statistics, sets: Sequence[ClipOutputs]) -> Statistic
             similar, rivals = queries @ prototypes.T, statistics.rival_similarities(queries).max(1)
             is_taught = truth >= 0
             right.append((similar[is_taught], truth[is_taught]))
+            if outputs.name in VARIED:
+                own.append(similar.max(1)[is_taught & (similar.argmax(1) == truth)])
             inputs.append(np.column_stack([similar.max(1), rivals, known[lesson.queries]]))
             taught.append(is_taught)
             share = np.where(is_taught, TAUGHT_SHARE, 1.0 - TAUGHT_SHARE)
+            share = np.where(is_taught, share, share / 2)  # the other half of what is not taught is between actions
             weights.append(share / np.where(is_taught, is_taught.sum(), (~is_taught).sum()))
+            for between, between_known in zip(idle_features, idle_known, strict=True):
+                similar = between @ prototypes.T
+                rivals = statistics.rival_similarities(between).max(1)
+                inputs.append(np.column_stack([similar.max(1), rivals, between_known]))
+                taught.append(np.zeros(len(between), bool))
+                weights.append(np.full(len(between), (1.0 - TAUGHT_SHARE) / 2 / len(idle) / len(between)))
     weight = np.concatenate(weights)
     gate = LogisticRegression(C=10.0).fit(
         np.concatenate(inputs), np.concatenate(taught), sample_weight=weight * len(weight) / weight.sum()
@@ -158,7 +176,8 @@ def calibrated(statistics: Statistics, sets: Sequence[ClipOutputs]) -> Statistic
 
     scale = float(np.exp(minimize_scalar(loss, bounds=(0.0, 5.0), method="bounded").x))
     known_weights = _fit_known(statistics, sets)
-    return replace(statistics, scale=scale, gate=_weights(gate), known=known_weights)
+    least = float(np.quantile(np.concatenate(own), LEAST_QUANTILE))
+    return replace(statistics, scale=scale, least=least, gate=_weights(gate), known=known_weights)
 
 
 def _validation_lessons(outputs: ClipOutputs, rng: np.random.Generator) -> Iterator[Lesson]:
@@ -168,8 +187,8 @@ def _validation_lessons(outputs: ClipOutputs, rng: np.random.Generator) -> Itera
     if len(outside) < 2 or not len(asked):
         return
     for number in range(EPISODES):
-        taught = tuple(rng.permutation(outside)[: max(len(outside) // 2, 1)].tolist())
-        shots = (1, 2, 4, 5)[number % 4]
+        shots, count = (1, 2, 4, 5)[number % 4], (1, 2, len(outside) // 4, len(outside) // 2)[number // 4 % 4]
+        taught = tuple(rng.permutation(outside)[: max(count, 1)].tolist())
         examples = tuple(
             rng.permutation(np.flatnonzero((outputs.labels == label) & (outputs.parts == "train")))[:shots]
             for label in taught
@@ -191,7 +210,8 @@ def _fit_known(statistics: Statistics, sets: Sequence[ClipOutputs]) -> tuple[flo
 
     The constant is chosen so that at one half `KNOWN_LOST` of the known clips are taken for unknown.
     """
-    chosen = [(known_inputs(s, statistics)[s.parts == "validation"], ~s.outside[s.parts == "validation"]) for s in sets]
+    asked = [(s.parts == "validation") & ~s.background for s in sets]
+    chosen = [(known_inputs(s, statistics)[which], ~s.outside[which]) for s, which in zip(sets, asked, strict=True)]
     inputs, known = (np.concatenate(values) for values in zip(*chosen, strict=True))
     found = _weights(LogisticRegression(class_weight="balanced", C=10.0).fit(inputs, known))
     constant = -float(np.quantile(inputs[known] @ np.array(found[1:]), KNOWN_LOST))
@@ -247,7 +267,8 @@ def main(arguments: list[str] | None = None) -> int:
     statistics.save(output)
     print(
         f"wrote {output}: {output.stat().st_size / 1e6:.2f} MB, {len(statistics.rivals)} prototypes, "
-        f"scale {statistics.scale:.1f}, gate {', '.join(f'{x:.2f}' for x in statistics.gate)}, "
+        f"scale {statistics.scale:.1f}, least {statistics.least:.2f}, "
+        f"gate {', '.join(f'{x:.2f}' for x in statistics.gate)}, "
         f"known {', '.join(f'{x:.2f}' for x in statistics.known)}"
     )
     return 0

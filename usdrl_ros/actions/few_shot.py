@@ -23,8 +23,10 @@ import numpy as np
 
 POSE_WEIGHT = 0.5
 """Of the pose statistics' similarity, beside 1 of the embedding's."""
-COUNTER_SCALE = 10.0
-"""How fast a counter-example wins with its lead in similarity over all actions."""
+STEEPNESS = 20.0
+"""How fast a similarity decides."""
+COUNTER_MARGIN = 0.1
+"""By how much an action may be more similar to a clip than a counter-example, which wins nevertheless."""
 SUFFIX = ".teaching.npz"
 FORMAT = 1
 LARGEST_FILE = 64_000_000
@@ -58,6 +60,7 @@ class Statistics:
         rivals: (R, D + P) prototypes of the built-in actions.
         rival_classes: (R,) the action of each.
         scale: Of the similarities in the softmax.
+        least: The similarity to a taught action below which a clip is none, whatever it is less like.
         gate: (6,) weights of the log-odds that a clip is a taught action: the constant, then of the largest similarity
             to a taught action and to a rival, and of the inputs of `known`.
         known: (4,) weights of the log-odds that a clip is a built-in action: the constant, then of the logarithms of
@@ -74,6 +77,7 @@ class Statistics:
     rivals: np.ndarray
     rival_classes: np.ndarray
     scale: float
+    least: float
     gate: tuple[float, ...]
     known: tuple[float, ...]
 
@@ -123,6 +127,7 @@ class Statistics:
             "model": self.model,
             "actions": list(self.actions),
             "scale": self.scale,
+            "least": self.least,
             "gate": list(self.gate),
             "known": list(self.known),
         }
@@ -156,6 +161,7 @@ class Statistics:
                 actions=tuple(map(str, head["actions"])),
                 rival_classes=arrays["rival_classes"].astype(int),
                 scale=float(head["scale"]),
+                least=float(head["least"]),
                 gate=tuple(map(float, head["gate"])),
                 known=tuple(map(float, head["known"])),
                 **values,
@@ -203,8 +209,10 @@ class FewShot:
         shares = np.exp(s.scale * (taught - best[:, None]))
         shares /= np.maximum(shares.sum(1, keepdims=True), 1e-9)
         is_taught = _logistic(s.gate[0] + np.column_stack([best, rivals, known]) @ np.array(s.gate[1:]))
+        is_taught = np.minimum(is_taught, _logistic(STEEPNESS * (best - s.least)))
         counter = features @ self.counter_prototypes.T
-        is_counter = _logistic(COUNTER_SCALE * (counter - np.maximum(rivals, best)[:, None]))
+        lead = np.minimum(counter - np.maximum(rivals, best)[:, None] + COUNTER_MARGIN, counter - s.least)
+        is_counter = _logistic(STEEPNESS * lead)
         if len(self.counter_actions) and len(self.actions):  # what is no example of a taught action, is none
             is_taught = is_taught * (1.0 - is_counter.max(1))
         unknown = 1.0 - _logistic(s.known[0] + known @ np.array(s.known[1:]))

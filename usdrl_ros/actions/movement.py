@@ -16,11 +16,11 @@ from usdrl_ros.skeleton.layouts import SPINE_BASE, SPINE_MID
 
 ADULT_TRUNK_M = 0.5
 """Length from SpineBase to SpineShoulder at which speeds count as they are."""
-SPEED = 0.45
+SPEED = 0.8
 """Metres a second of an adult's limb at which movement begins."""
-REST_SPEED = 0.25
+REST_SPEED = 0.45
 """Metres a second below which the limb is at rest again."""
-PAUSE_S = 0.4
+PAUSE_S = 0.3
 """A shorter rest does not separate two movements."""
 SHORTEST_S = 0.25
 """A shorter movement is a jerk of the tracker, not a gesture."""
