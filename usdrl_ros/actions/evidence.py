@@ -27,6 +27,8 @@ SHORTER = 0.5
 """A movement is looked at once it has lasted this times the shortest example."""
 USUAL_S = 2.0
 """How long a movement lasts where no example says."""
+COUNTER_REACH_NS = 500_000_000
+"""How far a counter-example reaches beyond a movement: the heads of a model go on for a moment."""
 _FORGET_NS = 10_000_000_000
 
 
@@ -162,7 +164,8 @@ class MovementReader:
         for answer in self._answers.get(key, ()):
             inside = (times_ns >= answer.start_ns) & (times_ns <= answer.stop_ns)
             taught[inside] = np.maximum(taught[inside], answer.taught)
-            counter[inside] = np.maximum(counter[inside], answer.counter)
+            around = (times_ns >= answer.start_ns - COUNTER_REACH_NS) & (times_ns <= answer.stop_ns + COUNTER_REACH_NS)
+            counter[around] = np.maximum(counter[around], answer.counter)
             unknown[inside] = np.maximum(unknown[inside], answer.unknown)
         total = taught.sum(1, keepdims=True)
         return Evidence(taught / np.maximum(total, 1.0), counter, unknown)
