@@ -140,7 +140,7 @@ def message_to_event(message: Any) -> Event:
 def truth_to_message(
     types: MessageTypes, *, frame_id: str, event_id: str, person_id: str, action: str, start_ns: int, end_ns: int
 ) -> Any:
-    """The ActionEvent by which a true action is told in a bag: ENDED, stamped with its end, certain, nowhere."""
+    """The ActionEvent of a true action in a bag: ENDED, stamped with its end, certain, without position."""
     return event_to_message(
         types,
         Event(

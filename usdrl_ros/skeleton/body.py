@@ -52,8 +52,8 @@ def _bones() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         for side in ("",) if child in _INDEX else ("Left", "Right"):
             upper = parent if parent in _INDEX else parent + side
             rows.append((_INDEX[child + side], _INDEX[upper], reach, child in _LIMBS))
-    child, parent, reach, limb = (np.array(column) for column in zip(*rows, strict=True))
-    return child, parent, reach, limb
+    children, parents, reaches, limbs = (np.array(column) for column in zip(*rows, strict=True))
+    return children, parents, reaches, limbs
 
 
 _CHILD, _PARENT, _LONGEST, _IS_LIMB = _bones()
