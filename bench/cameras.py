@@ -35,6 +35,7 @@ from usdrl_ros.recording import Recording
 from usdrl_ros.scene.fusion import Fusion
 from usdrl_ros.scene.placing import Placing, placed
 from usdrl_ros.scene.transforms import TransformBuffer, matrix_of
+from usdrl_ros.settings import Settings
 from usdrl_ros.skeleton.person import Frame, Person
 from usdrl_ros.sources.reader import SourceReader
 
@@ -105,9 +106,9 @@ def placed_by_tf(frames: Sequence[Frame], motion: Motion) -> Iterator[Frame]:
     yield from placing.flush()
 
 
-def events_of(engine: Engine, frames: Iterable[Frame]) -> tuple[list[Event], dict[str, int]]:
+def events_of(engine: Engine, frames: Iterable[Frame], rate_hz: float = 10.0) -> tuple[list[Event], dict[str, int]]:
     """What recognition makes of frames: ENDED events, and problems by cause."""
-    recognizer, events = Recognizer(engine), []
+    recognizer, events = Recognizer(engine, Settings(rate=rate_hz)), []
     for frame in frames:
         recognizer.observe(frame)
         while (step := recognizer.step()) is not None:
@@ -141,12 +142,12 @@ def moving(options: argparse.Namespace) -> dict[str, Any]:
     with load_engine(options.model) as engine:
         for path in options.bags:
             frames = frames_of(path)
-            reference, _ = events_of(engine, frames)
+            reference, _ = events_of(engine, frames, options.rate)
             total += len(reference)
             for name, motion in MOTIONS.items():
                 seen = moved(frames, motion)
-                found, problems = events_of(engine, placed_by_tf(seen, motion))
-                for row, events in (("fixed", found), ("camera", events_of(engine, seen)[0])):
+                found, problems = events_of(engine, placed_by_tf(seen, motion), options.rate)
+                for row, events in (("fixed", found), ("camera", events_of(engine, seen, options.rate)[0])):
                     same, other, most = agreement(events, reference)
                     kept = rows[name][row]
                     kept[0], kept[1], kept[2] = kept[0] + same, kept[1] + other, max(kept[2], most)
@@ -304,6 +305,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     own = commands.add_parser("moving")
     own.add_argument("bags", metavar="BAG", nargs="+")
+    own.add_argument("--rate", type=float, default=10.0, help="steps a second; default: %(default)s")
     own = commands.add_parser("several")
     for name, default in (("seeds", 3), ("people", 2), ("actions", 5)):
         own.add_argument(f"--{name}", type=int, default=default)
