@@ -55,6 +55,7 @@ ARCHIVES = {
     "pku_mmd_1": "pku_mmd",
     "pku_mmd_2": "pku_mmd",
     "ntu60_2d": "ntu_2d",
+    "ntu120_2d": "ntu_2d",
     "uav_human": "uav_human",
 }
 """The archives of the published benchmarks, and the sets that they are prepared from."""
