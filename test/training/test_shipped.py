@@ -203,7 +203,7 @@ def test_clips_of_a_part_are_those_with_a_word(box: SimpleNamespace) -> None:
         assert sorted(clip.action for clip in clips) == ["sit_down"] * 2 + ["wave"] * 2
 
 
-def test_missing_data_is_told(tmp_path: Path, box: SimpleNamespace) -> None:
+def test_missing_data_is_refused(tmp_path: Path, box: SimpleNamespace) -> None:
     config = replace(box.config, archives=str(tmp_path / "elsewhere"))
     with pytest.raises(DatasetError, match=r"neither florence3d nor florence3d\.tar\.xz"):
         ensure_archives(config, tmp_path / "data")

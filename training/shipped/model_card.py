@@ -85,7 +85,7 @@ def evaluate(engine: Engine, config: SessionsConfig, *, part: str, robustness: b
 
 
 def _online(engine: Engine, recordings: Sequence[Recording], condition: Condition) -> dict[str, Any]:
-    """The figures under the default settings, and the average precision of all events that there are."""
+    """The metrics under the default settings, and the average precision of all events that there are."""
     default, ranked = detect(engine, recordings, condition, Settings(), RANKED)
     found = ranked.figures()
     return default.figures() | {"ranked": {key: found[key] for key in ("map_action", "map_video", "found", "false")}}
