@@ -26,7 +26,7 @@ from usdrl_ros.scene.subject import Subject
 from usdrl_ros.settings import Settings
 from usdrl_ros.skeleton.canonical import to_ntu25
 from usdrl_ros.skeleton.layouts import NTU_25, SPINE_BASE
-from usdrl_ros.skeleton.normalize import NORMALIZATION, normalize
+from usdrl_ros.skeleton.normalize import NORMALIZATIONS
 from usdrl_ros.skeleton.person import Frame
 from usdrl_ros.skeleton.window import SkeletonWindow, frame_times, resample_window
 
@@ -96,11 +96,12 @@ class Recognizer:
             ModelError: The model needs a normalisation that this version does not have.
         """
         self.info = engine.info
-        if self.info.normalization != NORMALIZATION:
+        if self.info.normalization not in NORMALIZATIONS:
             raise ModelError(
-                f"model '{self.info.name}' wants the normalisation '{self.info.normalization}', "
-                f"this version has '{NORMALIZATION}': export the model anew"
+                f"model '{self.info.name}' needs the normalisation '{self.info.normalization}', "
+                f"this version has {', '.join(map(repr, NORMALIZATIONS))}: export the model again"
             )
+        self._normalize = NORMALIZATIONS[self.info.normalization]
         self.settings = settings or Settings()
         self.counters: Counter[str] = Counter()
         self.classifier = classifier or Classifier(self.info.actions)
@@ -280,7 +281,7 @@ class Recognizer:
         joints = np.full((len(tracks), self.info.frames, self.info.people, 25, 3), np.nan, np.float32)
         for own, window, track in zip(joints, windows, tracks, strict=True):
             own[:, : len(track.ids)] = window.reshape(len(window), -1, 25, 3)
-        predictions = self._engine.infer(np.ascontiguousarray(normalize(joints).transpose(0, 4, 1, 3, 2)))
+        predictions = self._engine.infer(self._normalize.model_input(joints, self.info.people))
         posterior = self.classifier.classify(predictions.detection, predictions.recognition, predictions.embedding)
         finite = np.isfinite(posterior.detection).all((1, 2)) & np.isfinite(posterior.recognition).all(1)
         for i, (track, stamp_ns) in enumerate(zip(tracks, seen_ns, strict=True)):

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from training.data.clips import ClipBatch
-from training.normalize import normalize
 from usdrl_ros.skeleton.layouts import NTU_25, load_layout
+from usdrl_ros.skeleton.normalize import normalize
 
 FRAMES = 64
 
