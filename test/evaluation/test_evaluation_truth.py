@@ -96,6 +96,48 @@ def test_truth_outside_and_overlapping_is_told(tmp_path: Path, capsys: pytest.Ca
     assert document["faults"] == [outside, overlapping]
 
 
+def test_people_who_are_not_in_the_skeletons_are_reported(
+    bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "bag.csv").write_text("3,6,wave,Alice\n5,8,wave,bob\n")
+    code, document = evaluate(bag, "--labels", tmp_path / "bag.csv")
+    assert code == 1
+    assert capsys.readouterr().err == (
+        f"{bag}: 1 true action of people whom no skeletons show (there: alice, bob), counted as missed, first: 'wave' "
+        f"of Alice 3.00 to 6.00 s; correct the name, or leave it out where anyone's event may match\n"
+    )
+    assert counts(document) == {"wave": (2, 1, 1)}
+
+
+def test_names_are_compared_in_one_unicode_spelling(tmp_path: Path) -> None:
+    write_recording(make_recording({"Zoe\u0308": [(3.0, 6.0)]}, SECONDS), tmp_path / "bag")
+    (tmp_path / "marks.csv").write_text("3,6,wave,Zo\u00eb\n")
+    code, document = evaluate(tmp_path / "bag", "--labels", tmp_path / "marks.csv")
+    assert code == 0
+    assert counts(document) == {"wave": (1, 1, 0)}
+
+
+@pytest.mark.parametrize(("scale", "unit"), [(1000, "milliseconds"), (10**6, "microseconds")])
+def test_times_in_another_unit_are_named(bag: Path, tmp_path: Path, capsys, scale: int, unit: str) -> None:
+    (tmp_path / "marks.csv").write_text(f"{3 * scale},{6 * scale},wave,alice\n")
+    code, _ = evaluate(bag, "--labels", tmp_path / "marks.csv")
+    assert code == 1
+    assert f"left out, first: 'wave' of alice {3 * scale}.00 to {6 * scale}.00 s; are the times in {unit}?" in (
+        capsys.readouterr().err
+    )
+
+
+def test_labels_that_say_nothing_happens_are_a_truth(bag: Path, tmp_path: Path) -> None:
+    (tmp_path / "marks.csv").write_text("start,end,action\n")
+    code, document = evaluate(bag, "--labels", tmp_path / "marks.csv")
+    assert code == 0
+    assert document["truth"][str(bag)] == []
+    assert document["metrics"]["false_events_per_minute"]["value"] == pytest.approx(2 * 60 / (SECONDS - 1 / 30))
+    (tmp_path / "marks.csv").write_text("")
+    code = tool.main([str(bag), "--labels", str(tmp_path / "marks.csv")])
+    assert code == 1
+
+
 def test_two_people_with_one_id_are_told(bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     with BagWriter(tmp_path / "twins") as writer:
         for topic, stamp_ns, message in read_messages(bag):
