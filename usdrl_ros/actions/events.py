@@ -20,6 +20,7 @@ from enum import IntEnum
 import numpy as np
 
 from usdrl_ros.actions.timeline import Timeline
+from usdrl_ros.settings import Settings
 
 EVIDENCE_S = 10.0
 """Evidence older than this is forgotten."""
@@ -64,17 +65,6 @@ class Event:
 
 
 @dataclass(frozen=True)
-class DecoderSettings:
-    """When an action starts and ends; probabilities 0 to 1, seconds."""
-
-    start_threshold: float
-    end_threshold: float
-    confirm_s: float
-    patience_s: float
-    ongoing_period_s: float
-
-
-@dataclass(frozen=True)
 class ActionState:
     """What the decoder says of one action: the part of an `Event` that does not depend on who acts where."""
 
@@ -98,14 +88,14 @@ class _Running:
 class EventDecoder:
     """The actions of one person."""
 
-    def __init__(self, actions: Sequence[str], settings: DecoderSettings, first_number: int = 0) -> None:
+    def __init__(self, actions: Sequence[str], settings: Settings, first_number: int = 0) -> None:
         """Take the K actions in the order of the posterior's classes after background."""
         self._actions, self._settings = tuple(actions), settings
         self._running: dict[int, _Running] = {}
         self._free_from = [-(2**62)] * len(actions)  # an action's next event begins after its last one
         self._next_number = first_number
 
-    def change(self, settings: DecoderSettings) -> None:
+    def change(self, settings: Settings) -> None:
         """Go on with other settings; what runs goes on."""
         self._settings = settings
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from usdrl_ros.problems import shown
 from usdrl_ros.resources import data_directory
 from usdrl_ros.skeleton.joint_names import part_of, rules_of
 
@@ -161,8 +162,8 @@ def _by_file(name: str) -> Layout:
     if path.suffix not in (".yaml", ".yml"):
         if name not in available_layouts():
             raise LayoutError(
-                f"unknown joint layout '{name}'; known are {', '.join(available_layouts())}; for one of your own give "
-                f"its YAML file, or its joints' names with commas between"
+                f"unknown joint layout '{shown(name)}'; known are {', '.join(available_layouts())}; "
+                f"for one of your own give its YAML file, or its joints' names with commas between"
             )
         path = data_directory("config") / "layouts" / f"{name}.yaml"
     try:
@@ -180,12 +181,12 @@ def _by_joint_names(name: str) -> Layout:
     try:
         layout = _parse(name, content)
     except ValueError as error:
-        raise LayoutError(f"joint names '{name}' cannot be used: {error}") from error
+        raise LayoutError(f"joint names '{shown(name)}' cannot be used: {shown(error, 200)}") from error
     if lost := {"ShoulderLeft", "ShoulderRight"} & set(layout.missing):
         strange = [joint for joint in names if not part_of(joint)]
         raise LayoutError(
-            f"joint names '{name}' cannot be used: none says {' or '.join(sorted(lost))}; not understood: "
-            f"{', '.join(strange) or 'none'}. Give joints such as left_shoulder, left_elbow, left_hip, nose"
+            f"joint names '{shown(name)}' cannot be used: none says {' or '.join(sorted(lost))}; not understood: "
+            f"{shown(', '.join(strange), 200) or 'none'}. Give joints such as left_shoulder, left_elbow, left_hip, nose"
         )
     return layout
 
