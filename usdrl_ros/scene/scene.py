@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from usdrl_ros.scene.naming import Naming
 from usdrl_ros.scene.subject import Subject
 from usdrl_ros.skeleton.person import Frame
 
@@ -28,6 +29,10 @@ class SceneFrame:
 class Scene:
     """Follows each person as a subject of their own."""
 
+    def __init__(self) -> None:
+        self._naming = Naming()
+
     def update(self, frame: Frame) -> SceneFrame:
         """Take a frame of people in NTU-25, as `skeleton.canonical.to_ntu25` gives them."""
+        frame = self._naming.update(frame)
         return SceneFrame(frame, [Subject((person.person_id,), person.joints[None]) for person in frame.people])

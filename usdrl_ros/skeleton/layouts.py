@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,8 @@ DERIVATIONS: dict[str, dict[str, float]] = {
 }
 
 
-_MOST_JOINTS = 500
+_MOST_JOINTS = 200
+_LONGEST = 16384
 
 
 class LayoutError(ValueError):
@@ -151,12 +152,14 @@ def load_layout(name: str) -> Layout:
     Raises:
         LayoutError: There is none of this name, its file contradicts itself, or no rule is found by the names.
     """
+    if len(name) > _LONGEST:
+        raise LayoutError(f"joint layout of {len(name)} characters, expected at most {_LONGEST}: {shown(name, 40)}")
     if "," in name:
         return _by_joint_names(name)
     return _by_file(name)
 
 
-@cache
+@lru_cache(maxsize=64)  # the name may come from the network
 def _by_file(name: str) -> Layout:
     path = Path(name).expanduser()
     if path.suffix not in (".yaml", ".yml"):
@@ -172,12 +175,18 @@ def _by_file(name: str) -> Layout:
         raise LayoutError(f"joint layout '{name}' ({path}) cannot be used: {error}") from error
 
 
-@lru_cache(maxsize=256)  # the names may come from the network
+@lru_cache(maxsize=32)  # the names may come from the network
 def _by_joint_names(name: str) -> Layout:
     names = tuple(part.strip() for part in name.split(","))
     if len(names) > _MOST_JOINTS:
         raise LayoutError(f"{len(names)} joint names, expected at most {_MOST_JOINTS}")
-    content = {"joints": names, "bones": [], "to_ntu_25": rules_of(names)}
+    rules = rules_of(names)
+    content = {
+        "joints": names,
+        "bones": [],
+        "to_ntu_25": {joint: own[0] for joint, own in rules.items()},
+        "otherwise": {joint: own[1:] for joint, own in rules.items() if own[1:]},
+    }
     try:
         layout = _parse(name, content)
     except ValueError as error:
@@ -199,7 +208,7 @@ def _parse(name: str, content: dict[str, Any]) -> Layout:
     if set(rules) != set(NTU_25):
         raise ValueError(f"to_ntu_25 must give each NTU-25 joint once; wrong: {sorted(set(rules) ^ set(NTU_25))}")
     index = {joint: number for number, joint in enumerate(names)}
-    otherwise: dict[str, list[list[str]]] = content.get("otherwise", {})
+    otherwise: dict[str, list[list[str] | str]] = content.get("otherwise", {})
     if unknown := set(otherwise) - set(NTU_25):
         raise ValueError(f"otherwise: {sorted(unknown)} are no joints of NTU-25")
     fallbacks = []
