@@ -157,7 +157,7 @@ def test_exported_marks_are_never_overwritten(tmp_path: Path, capsys) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("start,stop,action\n1,2,wave\n", "line 1: its heading lacks end"),
         ("1,2,wave\n3,x,sit\n", "line 2: 'x' is no time"),
@@ -170,14 +170,14 @@ def test_exported_marks_are_never_overwritten(tmp_path: Path, capsys) -> None:
         ("", "is empty; where nothing happens in the recording, write the heading"),
     ],
 )
-def test_wrong_marks_are_told_and_nothing_is_written(tmp_path: Path, capsys, text: str, told: str) -> None:
+def test_wrong_marks_are_reported_and_nothing_is_written(tmp_path: Path, capsys, text: str, expected: str) -> None:
     bag, marks = write_bag(tmp_path / "bag"), tmp_path / "marks.csv"
     marks.write_text(text)
     assert annotate.main([str(bag), str(marks), str(tmp_path / "marked")]) == 1
     printed = capsys.readouterr().err
     assert printed.count("\n") == 1
     assert str(marks) in printed
-    assert told in printed
+    assert expected in printed
     assert not (tmp_path / "marked").exists()
 
 

@@ -256,7 +256,7 @@ def test_full_disk_is_one_line_and_the_old_files_stay(
     assert [path.name for path in report.iterdir()] == ["report.html"]
 
 
-def test_bags_of_other_storage_names_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bags_with_dots_have_labels_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use_hand_engine(monkeypatch)
     (tmp_path / "labels").mkdir()
     for name, action in (("run.1", "wave"), ("run.2", "jump")):

@@ -1,4 +1,4 @@
-"""Where the truth comes from, and what is told of truth and bags that are not right."""
+"""Where the truth comes from, and how faults in truth and bags are reported."""
 
 from __future__ import annotations
 
@@ -74,16 +74,16 @@ def test_checks_by_hand() -> None:
 
     fine = [truth(0, 2), truth(2, 4), truth(1, 3, "q"), truth(9.5, 12)]
     assert check_truths(fine, 10.0) == (fine, [])
-    kept, (told,) = check_truths([*fine, truth(10, 11), truth(-3, 0)], 10.0)
+    kept, (fault,) = check_truths([*fine, truth(10, 11), truth(-3, 0)], 10.0)
     assert kept == fine
-    assert told.startswith("2 true actions outside the recording, 0 to 10.00 s, left out, first: 'wave' of p 10.00")
+    assert fault.startswith("2 true actions outside the recording, 0 to 10.00 s, left out, first: 'wave' of p 10.00")
     crossing = truth(3, 5, action="sit")
-    kept, (told,) = check_truths([*fine, crossing], 10.0)
+    kept, (fault,) = check_truths([*fine, crossing], 10.0)
     assert kept == [*fine, crossing]
-    assert told.startswith("1 pair of true actions of one person overlap, all are counted, first: 'wave' of p 2.00")
+    assert fault.startswith("1 pair of true actions of one person overlap, all are counted, first: 'wave' of p 2.00")
 
 
-def test_truth_outside_and_overlapping_is_told(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_truth_outside_and_overlapping_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     recording = make_recording(WAVES, SECONDS)
     segments = (*recording.segments, Segment(5, 7, "wave", "alice"), Segment(20, 21, "wave", "bob"))
     write_recording(dataclasses.replace(recording, segments=segments), tmp_path / "bag")
@@ -138,7 +138,7 @@ def test_labels_that_say_nothing_happens_are_a_truth(bag: Path, tmp_path: Path) 
     assert code == 1
 
 
-def test_two_people_with_one_id_are_told(bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_two_people_with_one_id_are_reported(bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     with BagWriter(tmp_path / "twins") as writer:
         for topic, stamp_ns, message in read_messages(bag):
             if topic == SKELETONS:
@@ -153,9 +153,7 @@ def test_two_people_with_one_id_are_told(bag: Path, tmp_path: Path, capsys: pyte
     assert document["problems"] == {"repeated_person": 300}
 
 
-def test_unknown_storage_is_told_and_the_other_bag_goes_on(
-    bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
+def test_unknown_storage_does_not_stop_other_bags(bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     other = tmp_path / "other"
     write_recording(make_recording(WAVES, SECONDS), other)
     metadata = other / "metadata.yaml"
@@ -169,7 +167,7 @@ def test_unknown_storage_is_told_and_the_other_bag_goes_on(
     assert list(document["failed"]) == [str(other)]
 
 
-def test_truth_that_ends_before_it_starts_is_told(bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_truth_that_ends_before_it_starts_is_reported(bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     with BagWriter(tmp_path / "turned") as writer:
         for topic, stamp_ns, message in read_messages(bag):
             if topic == TRUTH and message.person_id == "bob":
@@ -182,7 +180,7 @@ def test_truth_that_ends_before_it_starts_is_told(bag: Path, tmp_path: Path, cap
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "fault"),
     [
         ([], "give bags, or --compare"),
         (["BAG", "--compare", "a", "b"], "not both"),
@@ -199,15 +197,15 @@ def test_truth_that_ends_before_it_starts_is_told(bag: Path, tmp_path: Path, cap
         (["BAG", "--params", "nowhere.yaml"], "--params nowhere.yaml: cannot be read"),
     ],
 )
-def test_wrong_options_end_with_one_line(arguments: list[str], told: str, capsys: pytest.CaptureFixture) -> None:
+def test_wrong_options_end_with_one_line(arguments: list[str], fault: str, capsys: pytest.CaptureFixture) -> None:
     assert tool.main(arguments) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.count("\n") == 1
-    assert told in printed.err
+    assert fault in printed.err
 
 
-def test_unknown_source_is_told_for_the_bag(bag: Path, capsys: pytest.CaptureFixture) -> None:
+def test_unknown_source_is_reported(bag: Path, capsys: pytest.CaptureFixture) -> None:
     assert tool.main([str(bag), "--source", "octopus"]) == 1
     assert "octopus" in capsys.readouterr().err
 

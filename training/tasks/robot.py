@@ -17,7 +17,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from torch.nn import functional
 from torch.utils.data import BatchSampler, DataLoader
 
 from training.checkpoints import read_checkpoint
-from training.configuration import ConfigError, RunOptions, option, parse, plain_values
+from training.configuration import ConfigError, RunOptions, configuration, option, plain_values
 from training.data.archive import Archive, Clips
 from training.data.augmentations import ViewOptions, make_views, make_windows
 from training.data.clips import ClipBatch, ClipDataset, ShuffledBatches, take
@@ -40,7 +40,7 @@ from training.model.encoder import instance_feature
 from training.model.options import ModelOptions
 from training.model.usdrl import USDRL
 from training.optimization import adamw, cosine_schedule
-from training.runs import Record, make_trainer, say, step_generator, train
+from training.runs import Record, command, make_trainer, say, step_generator, train
 from training.tasks.encoders import EncoderConfig, make_model, open_archive
 from training.tasks.frame_module import moving_average, plain_windows
 
@@ -62,39 +62,37 @@ ROBOT_VIEW = ViewOptions(
     unseen=0.2,
     poorer=0.15,
 )
-CLIP_VIEW = ViewOptions(**(ROBOT_VIEW.__dict__ | {"crop": (0.6, 1.0), "crop_frames": 8}))
+CLIP_VIEW = replace(ROBOT_VIEW, crop=(0.6, 1.0), crop_frames=8)
 
 
-@dataclass(frozen=True)
+@configuration
 class RobotConfig(EncoderConfig):
     """One run; the keys of its YAML file."""
 
     checkpoint: str = option("", "to begin with: an encoder, or a run of this task; none: random weights")
     parts: tuple[str, ...] = option(("train",), "parts of the split to train on")
-    share: dict[str, float] = option({}, "data set: its share of the windows, relative to its duration")
-    others: str = option("background", "actions without a word are background, or ignored in the loss")
-    window_s: float = option(5.0, "seconds of a window")
-    slower: float = option(1.4, "largest factor by which actions are slower than recorded")
-    faster: float = option(1.4, "largest factor by which actions are faster than recorded")
+    share: dict[str, float] = option({}, "data set: its share of the windows, relative to its duration", low=0.0)
+    others: str = option("background", "actions without a word are background, or ignored in the loss", choices=OTHERS)
+    window_s: float = option(5.0, "seconds of a window", above=0.0)
+    slower: float = option(1.4, "largest factor by which actions are slower than recorded", low=1.0)
+    faster: float = option(1.4, "largest factor by which actions are faster than recorded", low=1.0)
     view: ViewOptions = option(ROBOT_VIEW, "how windows vary (nothing is cropped)")
     clip_view: ViewOptions = option(CLIP_VIEW, "how clips vary")
-    windows: int = option(48, "windows a step, over all devices")
-    clips: int = option(32, "clips a step, over all devices")
-    clip_weight: float = option(0.5, "of the loss of recognition, beside that of detection")
-    steps_per_epoch: int = option(100, "steps that make an epoch")
-    epochs: int = option(60, "of steps_per_epoch each")
-    learning_rate: float = option(1e-3, "largest of AdamW, with a warm-up and cosine decay")
-    encoder_rate: float = option(1.0, "the encoder's learning rate as a share of the heads'")
-    warmup: float = option(0.05, "share of the steps over which the learning rate rises")
-    weight_decay: float = option(0.05, "of weight matrices")
-    label_smoothing: float = option(0.05, "share of a label that is spread over all classes")
-    drop_path: float = option(0.1, "share of samples for which a residual branch is left out")
-    averaging: float = option(0.998, "decay of the weights' moving average a step, which is what is kept; 0: none")
-    workers: int = option(0, "processes that read windows and clips")
-
-    def __post_init__(self) -> None:
-        if self.others not in OTHERS:
-            raise ConfigError(f"others is '{self.others}', expected {' or '.join(OTHERS)}")
+    windows: int = option(48, "windows a step, over all devices", low=2)
+    clips: int = option(32, "clips a step, over all devices", low=1)
+    clip_weight: float = option(0.5, "of the loss of recognition, beside that of detection", low=0.0)
+    steps_per_epoch: int = option(100, "steps that make an epoch", low=1)
+    epochs: int = option(60, "of steps_per_epoch each", low=1)
+    learning_rate: float = option(1e-3, "largest of AdamW, with a warm-up and cosine decay", above=0.0)
+    encoder_rate: float = option(1.0, "the encoder's learning rate as a share of the heads'", low=0.0)
+    warmup: float = option(0.05, "share of the steps over which the learning rate rises", low=0.0, high=1.0)
+    weight_decay: float = option(0.05, "of weight matrices", low=0.0)
+    label_smoothing: float = option(0.05, "share of a label that is spread over all classes", low=0.0, below=1.0)
+    drop_path: float = option(0.1, "share of samples for which a residual branch is left out", low=0.0, below=1.0)
+    averaging: float = option(
+        0.998, "decay of the weights' moving average a step, which is what is kept; 0: none", low=0.0, below=1.0
+    )
+    workers: int = option(0, "processes that read windows and clips", low=0)
 
 
 class RobotModule(lightning.LightningModule):
@@ -220,7 +218,7 @@ class RobotData(lightning.LightningDataModule):
         super().__init__()
         self._config = config
         split = config.split or archive.protocols[0]
-        chosen = np.concatenate([archive.split(split, part) for part in config.parts])
+        chosen = archive.labelled_only(np.concatenate([archive.split(split, part) for part in config.parts]))
         length = WindowLength(config.window_s)
         source = FrameSource(archive, chosen, length, people)
         sets = [name.partition("/")[0] for name in archive.names[chosen]]
@@ -317,18 +315,15 @@ def train_robot(config: RobotConfig, run: RunOptions) -> Record:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    try:
-        config, run = parse(RobotConfig, "python -m training.tasks.robot", __doc__ or "", arguments)
-        metrics = train_robot(config, run).metrics
-    except ValueError as error:
-        print(f"training.tasks.robot: {error}", file=sys.stderr)
-        return 1
+    return command("robot", RobotConfig, __doc__, train_robot, _report, arguments)
+
+
+def _report(config: RobotConfig, run: RunOptions, record: Record) -> None:
     for part in ("train", "val"):
-        if f"{part}_frame_accuracy" in metrics:
-            frames, actions = (metrics[f"{part}_{kind}_accuracy"] for kind in ("frame", "action"))
+        if f"{part}_frame_accuracy" in record.metrics:
+            frames, actions = (record.metrics[f"{part}_{kind}_accuracy"] for kind in ("frame", "action"))
             say(f"{part}: {frames:.1%} of frames, {actions:.1%} of actions")
     say(f"wrote {run.output / 'last.ckpt'}")
-    return 0
 
 
 if __name__ == "__main__":
