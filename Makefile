@@ -2,7 +2,7 @@
 #
 # Where a ROS 2 is sourced, it is used; otherwise ROS 2 is installed from PyPI into .venv (no root, 0.5 GB).
 # Variables: ROS_DISTRO=kilted or jazzy (from PyPI), BAG=path (demo), PYTHON=python3, TORCH=torch==2.13.0,
-# PYTEST="more arguments of pytest", BENCH="more arguments of the benchmark".
+# PYTEST="more arguments of pytest", BENCH and SOAK="more arguments".
 
 SHELL := bash
 .SHELLFLAGS := -e -o pipefail -c
@@ -60,6 +60,9 @@ test: $(BUILT) $(TEST_READY) ## Run the whole test suite
 
 bench: $(BUILT) $(TEST_READY) ## Measure the speed of engines, steps and messages (minutes; BENCH="arguments")
 	@$(IN_ENV) python -m bench.inference $(BENCH)
+
+soak: $(BUILT) $(TEST_READY) ## Watch the node for an hour of stream at ten times real time (SOAK="arguments")
+	@$(IN_ENV) python -m bench.soak $(SOAK)
 
 docs: $(DOCS)/ready ## Build the documentation as a site, into site/
 	@$(DOCS)/bin/python tools/reference.py
