@@ -10,13 +10,13 @@ import math
 import secrets
 import threading
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from usdrl_ros.actions.classifier import Classifier, Posterior
-from usdrl_ros.actions.events import ActionState, Event, EventDecoder
+from usdrl_ros.actions.events import ActionState, DecoderSettings, Event, EventDecoder
 from usdrl_ros.actions.scores import Scores
 from usdrl_ros.actions.timeline import Timeline
 from usdrl_ros.inference.contract import Engine
@@ -49,7 +49,13 @@ class _Track:
     """One subject while it is followed."""
 
     def __init__(
-        self, ids: tuple[str, ...], actions: Sequence[str], window_s: float, frames: int, settings: Settings
+        self,
+        ids: tuple[str, ...],
+        actions: Sequence[str],
+        window_s: float,
+        frames: int,
+        settings: Settings,
+        thresholds: Mapping[str, float],
     ) -> None:
         self.ids = ids
         self.actions = tuple(actions)
@@ -62,7 +68,7 @@ class _Track:
         self.watched = False  # whether it has been chosen for a step: only then anything can run
         self._timeline: Timeline | None = None
         self._cell_ns, self._frames = round(window_s * 1e9 / frames), frames
-        self.decoder = EventDecoder(actions, settings)
+        self.decoder = EventDecoder(actions, DecoderSettings.of(settings, thresholds))
         self.event_ids: dict[int, str] = {}
 
     @property
@@ -116,6 +122,7 @@ class Recognizer:
         self.settings = settings or Settings()
         self.counters: Counter[str] = Counter()
         self.classifier = classifier or Classifier(self.info.actions)
+        self._thresholds = self.classifier.thresholds
         self._scene = scene or Scene(self.info.actions, people=self.info.people)
         self._engine = engine
         self._step_ns = round(1e9 / self.settings.rate)
@@ -171,10 +178,10 @@ class Recognizer:
             tracks, skipped = self._choose(step.stamp_ns)
             times_ns = step.stamp_ns + self._frame_times_ns
             samples = [track.window.until(step.stamp_ns) for track in tracks]  # copied while nobody adds to them
-        predictions = None
+        found = None
         if tracks:
             windows = [resample_window(stamps_ns, joints, times_ns) for stamps_ns, joints in samples]
-            predictions = self._run_model(tracks, windows)
+            found = self._classify(tracks, windows, step.stamp_ns)
         # Nothing raises from here on, so that each change of state is handed over.
         with self._lock:
             gone, self._gone = self._gone, []
@@ -187,8 +194,8 @@ class Recognizer:
                     f"{len(tracks) + skipped} people, max_people is {len(tracks)}: {skipped} are not watched",
                 )
             )
-        if predictions is not None:
-            joints, posterior = predictions
+        if found is not None:
+            joints, posterior = found
             self._update(step, tracks, joints, [int(stamps_ns[-1]) for stamps_ns, _ in samples], posterior)
         with self._lock:
             self.counters["steps"] += 1
@@ -214,7 +221,7 @@ class Recognizer:
             self.settings = settings
             self._step_ns = round(1e9 / settings.rate)
             for track in self._tracks.values():
-                track.decoder.change(settings)
+                track.decoder.change(DecoderSettings.of(settings, self._thresholds))
 
     def running(self) -> dict[str, tuple[str, ...]]:
         """The people who are followed, and what they are doing."""
@@ -273,7 +280,10 @@ class Recognizer:
                 fault = f"{len(self._tracks)} people are followed, max_followed is {self.settings.max_followed}"
                 problems.append(Problem("too_many_followed", f"{fault}: those who come now are ignored"))
                 return
-            track = _Track(subject.ids, self.classifier.actions, self.info.window_s, self.info.frames, self.settings)
+            info = self.info
+            track = _Track(
+                subject.ids, self.classifier.actions, info.window_s, info.frames, self.settings, self._thresholds
+            )
             track.since_ns = stamp_ns
             self._tracks[subject.ids] = track
         track.window.append(stamp_ns, subject.joints.reshape(-1, 3))
@@ -305,12 +315,13 @@ class Recognizer:
             track.watched = True
         return there[:most], max(len(there) - most, 0)
 
-    def _run_model(self, tracks: list[_Track], windows: list[np.ndarray]) -> tuple[np.ndarray, Posterior]:
-        """Run the model on all subjects. Changes no state, so that a failure costs this step only.
+    def _classify(self, tracks: list[_Track], windows: list[np.ndarray], stamp_ns: int) -> tuple[np.ndarray, Posterior]:
+        """Run the model on all subjects. Changes nothing of them, so that a failure costs this step only.
 
         Args:
             tracks: (N,) the subjects.
             windows: (N,) of (T, V, 3): their joints in the frames of the model, person after person, NaN unseen.
+            stamp_ns: At which the windows end.
 
         Returns:
             The joints (N, T, M, 25, 3) of all, and the posterior.
@@ -318,8 +329,8 @@ class Recognizer:
         joints = np.full((len(tracks), self.info.frames, self.info.people, 25, 3), np.nan, np.float32)
         for own, window, track in zip(joints, windows, tracks, strict=True):
             own[:, : len(track.ids)] = window.reshape(len(window), -1, 25, 3)
-        predictions = self._engine.infer(self._normalize.model_input(joints, self.info.people))
-        return joints, self.classifier.classify(predictions.detection, predictions.recognition, predictions.embedding)
+        self._follow_thresholds()
+        return joints, self.classifier.read([track.ids for track in tracks], joints, stamp_ns, self._run_model)
 
     def _update(
         self, step: Step, tracks: list[_Track], joints: np.ndarray, seen_ns: list[int], posterior: Posterior
@@ -352,6 +363,20 @@ class Recognizer:
                 )
             states = track.decoder.update(track.timeline, stamp_ns)
             step.events.extend(self._event(track, state, stamp_ns) for state in states)
+
+    def _run_model(self, joints: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Run windows (N, T, M, 25, 3): the skeletons that the model is given, and its outputs."""
+        skeletons = self._normalize.model_input(joints, self.info.people)
+        predictions = self._engine.infer(skeletons)
+        return skeletons, predictions.detection, predictions.recognition, predictions.embedding
+
+    def _follow_thresholds(self) -> None:
+        """Give the decoders the thresholds of the classifier, where they have changed."""
+        if (thresholds := self.classifier.thresholds) != self._thresholds:
+            with self._lock:
+                self._thresholds = thresholds
+                for track in self._tracks.values():
+                    track.decoder.change(DecoderSettings.of(self.settings, thresholds))
 
     def _change_actions(self, track: _Track, actions: tuple[str, ...], stamp_ns: int) -> list[Event]:
         """Follow a classifier whose actions have changed: what is no longer in use ends, the rest continues."""

@@ -11,17 +11,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from usdrl_ros.actions.events import EVIDENCE_S, ActionState, EventDecoder, Phase
+from usdrl_ros.actions.events import EVIDENCE_S, ActionState, DecoderSettings, EventDecoder, Phase
 from usdrl_ros.actions.timeline import Timeline
-from usdrl_ros.settings import Settings
 
 CELL_NS = 100_000_000
 ORIGIN = 17_000_000_000  # the first cell
-SETTINGS = Settings(start_threshold=0.5, end_threshold=0.25, confirm_s=0.3, patience_s=0.5, ongoing_period_s=1.0)
+SETTINGS = DecoderSettings(start_threshold=0.5, end_threshold=0.25, confirm_s=0.3, patience_s=0.5, ongoing_period_s=1.0)
 
 
 def decode(
-    probabilities: np.ndarray, settings: Settings = SETTINGS, history_s: float = 60.0, finish: bool = True
+    probabilities: np.ndarray, settings: DecoderSettings = SETTINGS, history_s: float = 60.0, finish: bool = True
 ) -> list[tuple[int, ActionState]]:
     """(cell, what was told at it) for probabilities (T,) or (T, K), a cell each; times count from `ORIGIN`."""
     probabilities = probabilities.reshape(len(probabilities), -1)
@@ -44,7 +43,7 @@ def cells(state: ActionState) -> tuple[int, int]:
     return state.start_ns // CELL_NS - ORIGIN, -(-state.end_ns // CELL_NS) - ORIGIN
 
 
-def by_hand(p: list[float], settings: Settings = SETTINGS) -> list[tuple[int, int, int, int]]:
+def by_hand(p: list[float], settings: DecoderSettings = SETTINGS) -> list[tuple[int, int, int, int]]:
     """(told as started at, start, stop, told as ended at), cell by cell; the end of the input ends all."""
     patience = max(settings.patience_s * 1e9 / CELL_NS, 1.0)
     threshold = settings.start_threshold

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from usdrl_ros.actions.events import ActionState, EventDecoder
+from usdrl_ros.actions.events import ActionState, DecoderSettings, EventDecoder
 from usdrl_ros.actions.timeline import Timeline
 from usdrl_ros.evaluation.metrics.detection import Interval
 from usdrl_ros.settings import Settings
@@ -138,7 +138,7 @@ def decoded_events(score: FrameScores, actions: Sequence[str], settings: Setting
     pauses = np.flatnonzero(np.diff(score.stamps) > settings.lost_after_s) + 1
     for frames in np.split(np.arange(len(score.stamps)), pauses):
         origin = float(score.stamps[frames[0]])
-        decoder = EventDecoder(actions, settings)
+        decoder = EventDecoder(actions, DecoderSettings.of(settings))
         last: dict[int, ActionState] = {}
         stamps, probabilities = score.stamps[frames] - origin, score.probabilities[frames]
         for state in _decode(stamps, probabilities, decoder, settings.rate, cell_s):
