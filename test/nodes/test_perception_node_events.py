@@ -28,7 +28,7 @@ PARAMETERS = (
 
 
 class Stage:
-    """A running node, and a peer that plays a person who raises a hand; the stamps go on from test to test."""
+    """A running node, and a peer that plays a person who raises a hand; the stamps continue from test to test."""
 
     def __init__(self, program: Program, peer: Peer) -> None:
         self.program, self.peer = program, peer
