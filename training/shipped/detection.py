@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,13 +15,14 @@ from training.shipped.conditions import Condition
 from training.tasks.frame_scores import FrameScores, runs_above
 from usdrl_ros.actions.classifier import softmax
 from usdrl_ros.bags.writer import seconds_to_ns
+from usdrl_ros.evaluation.metrics.breakdown import make_row
 from usdrl_ros.evaluation.metrics.detection import (
     THETAS,
     Interval,
     average_precision_by_action,
+    compare,
     intervals_of_events,
     mean_average_precision_by_recording,
-    summarize,
 )
 from usdrl_ros.inference.contract import Engine, Predictions
 from usdrl_ros.recognizer import Recognizer
@@ -52,19 +53,29 @@ class Detected:
 
     def figures(self) -> dict[str, Any]:
         """mAP_action, mAP_video, delay, false events a minute, and by action."""
-        found = summarize(self.events, self.truths, self.duration_s)
+        found = compare(self.events, self.truths)
         video = {str(t): mean_average_precision_by_recording(self.events, self.truths, t) for t in THETAS}
         return {
             "minutes": self.duration_s / 60.0,
             "actions": len(self.truths),
-            "found": len(found.comparison.found),
-            "false": len(found.comparison.false),
+            "found": len(found.found),
+            "false": len(found.false),
             "map_action": map_action(self.events, self.truths),
             "map_video": video,
             "delay_median_s": found.delay_median_s,
-            "false_events_per_minute": found.false_events_per_minute,
-            "by_action": {name: asdict(score) for name, score in found.actions.items()},
+            "false_events_per_minute": found.false_events_per_minute(self.duration_s),
+            "by_action": self._by_action(),
         }
+
+    def _by_action(self) -> dict[str, dict[str, float]]:
+        """The counts of each action, and its average precision at overlap 0.5."""
+        rows = {}
+        for name, precision in average_precision_by_action(self.events, self.truths, 0.5).items():
+            own = [[each for each in kind if each.action == name] for kind in (self.events, self.truths)]
+            row = make_row(*own)
+            counts = {count: getattr(row, count) for count in ("true", "found", "missed", "false")}
+            rows[name] = {**counts, "average_precision": precision}
+        return rows
 
 
 def map_action(events: list[Interval], truths: list[Interval]) -> dict[str, float]:
