@@ -8,7 +8,7 @@ SHELL := bash
 .SHELLFLAGS := -e -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build demo webcam test check bench lint docs clean distclean FORCE
+.PHONY: help build demo webcam test check bench soak lint docs clean distclean FORCE
 
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
