@@ -120,7 +120,7 @@ build/files: FORCE | $(READY)
 	@find usdrl_ros config launch msg cmake -type f -not -path '*/__pycache__/*' | sort > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
-$(BUILT): $(READY) build/files $(wildcard msg/*) CMakeLists.txt package.xml cmake/executable.py.in
+$(BUILT): $(READY) build/files $(wildcard msg/* srv/* action/*) CMakeLists.txt package.xml cmake/executable.py.in
 	@source $(VENV)/bin/activate \
 	  && $(if $(SOURCED),,export AMENT_PREFIX_PATH=$$VIRTUAL_ENV CMAKE_PREFIX_PATH=$$VIRTUAL_ENV &&) \
 	    colcon --log-level error build --merge-install --symlink-install --event-handlers console_direct- \
