@@ -169,7 +169,7 @@ class TeachingServices:
     def observe(self, frame: Frame) -> None:
         """Take the people of a frame, in NTU-25, for a lesson that runs."""
         lesson, pending = self._lesson, self._lesson_pending
-        if lesson is None or pending is None or pending.future.done():
+        if lesson is None or pending is None or lesson.complete or pending.future.done():
             return
         try:
             progress = lesson.observe(frame)
@@ -230,7 +230,7 @@ class TeachingServices:
             if fault:
                 raise TeachingError(str(fault))
             self._lesson_pending = learning = _Pending(goal, self._future(), DEFAULT_TIMEOUT_S)
-            lesson, self._lesson = self._lesson, self._lesson
+            lesson = self._lesson
             assert lesson is not None
             threading.Thread(target=self._learn, args=(teacher, request, lesson, learning.future), daemon=True).start()
             outcome = await learning.future
