@@ -18,9 +18,9 @@ import numpy as np
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
 from rclpy.lifecycle import LifecycleNode
+from rclpy.service import Service
 from rclpy.task import Future
 
-from usdrl_ros.action import Teach, WaitForAction
 from usdrl_ros.actions.choice import Choice, ChoiceError, parse_pairs, parse_thresholds
 from usdrl_ros.actions.events import Event, Phase
 from usdrl_ros.actions.evidence import MovementReader
@@ -34,8 +34,15 @@ from usdrl_ros.nodes.diagnostics import Monitor
 from usdrl_ros.problems import Problem
 from usdrl_ros.recognizer import Recognizer
 from usdrl_ros.skeleton.person import Frame
-from usdrl_ros.srv import GetActions, ManageGallery, Reset, SetActions
 from usdrl_ros.teaching import Report, Teacher
+
+try:
+    from usdrl_ros.action import Teach, WaitForAction
+    from usdrl_ros.srv import GetActions, ManageGallery, Reset, SetActions
+
+    SERVED = True
+except ImportError:  # a workspace that was built before the package had these
+    SERVED = False
 
 DEFAULT_EXAMPLES, MOST_EXAMPLES = 5, 50
 DEFAULT_TIMEOUT_S = 60.0
@@ -127,6 +134,16 @@ class TeachingServices:
         self._lock = threading.Lock()
         self._load_gallery()
         self._apply(self._choice)
+        self._servers: list[ActionServer] = []
+        self._services: list[Service] = []
+        if SERVED:
+            self._serve()
+        else:
+            fault = "usdrl_ros was built before it had actions and services, and serves none: build it again"
+            monitor.report([Problem("not_built", fault)])
+
+    def _serve(self) -> None:
+        node = self._node
         self._servers = [
             ActionServer(
                 node, Teach, "usdrl/teach", self._teach,
@@ -218,7 +235,15 @@ class TeachingServices:
 
     async def _teach(self, goal: ServerGoalHandle) -> Teach.Result:
         request = goal.request
-        wanted = min(request.examples or DEFAULT_EXAMPLES, MOST_EXAMPLES)
+        wanted = min(request.examples or try:
+    from usdrl_ros.action import Teach, WaitForAction
+    from usdrl_ros.srv import GetActions, ManageGallery, Reset, SetActions
+
+    SERVED = True
+except ImportError:  # a workspace that was built before the package had these
+    SERVED = False
+
+DEFAULT_EXAMPLES, MOST_EXAMPLES)
         pending = _Pending(goal, self._future(), request.timeout_s or DEFAULT_TIMEOUT_S)
         self._lesson, self._lesson_pending = Lesson(wanted, request.person_id, self._engine.info.frames), pending
         try:
