@@ -235,15 +235,7 @@ class TeachingServices:
 
     async def _teach(self, goal: ServerGoalHandle) -> Teach.Result:
         request = goal.request
-        wanted = min(request.examples or try:
-    from usdrl_ros.action import Teach, WaitForAction
-    from usdrl_ros.srv import GetActions, ManageGallery, Reset, SetActions
-
-    SERVED = True
-except ImportError:  # a workspace that was built before the package had these
-    SERVED = False
-
-DEFAULT_EXAMPLES, MOST_EXAMPLES)
+        wanted = min(request.examples or DEFAULT_EXAMPLES, MOST_EXAMPLES)
         pending = _Pending(goal, self._future(), request.timeout_s or DEFAULT_TIMEOUT_S)
         self._lesson, self._lesson_pending = Lesson(wanted, request.person_id, self._engine.info.frames), pending
         try:
