@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -48,7 +48,13 @@ class _Track:
     """One subject while it is followed."""
 
     def __init__(
-        self, ids: tuple[str, ...], actions: Sequence[str], window_s: float, frames: int, settings: Settings
+        self,
+        ids: tuple[str, ...],
+        actions: Sequence[str],
+        window_s: float,
+        frames: int,
+        settings: Settings,
+        thresholds: Mapping[str, float],
     ) -> None:
         self.ids = ids
         self.actions = tuple(actions)
@@ -59,7 +65,7 @@ class _Track:
         self.window = SkeletonWindow(window_s + 1.0 + MAX_PENDING_STEPS / settings.rate, len(ids) * len(NTU_25))
         self.since_ns = 0
         self.timeline = Timeline(round(window_s * 1e9 / frames), frames, len(actions) + 1)
-        self.decoder = EventDecoder(actions, _decoding(settings))
+        self.decoder = EventDecoder(actions, _decoding(settings, thresholds))
         self.event_ids: dict[int, str] = {}
 
     @property
@@ -105,6 +111,7 @@ class Recognizer:
         self.settings = settings or Settings()
         self.counters: Counter[str] = Counter()
         self.classifier = classifier or Classifier(self.info.actions)
+        self._thresholds = self.classifier.thresholds
         self._scene = scene or Scene(self.info.actions, people=self.info.people)
         self._engine = engine
         self._step_ns = round(1e9 / self.settings.rate)
@@ -189,7 +196,7 @@ class Recognizer:
             self.settings = settings
             self._step_ns = round(1e9 / settings.rate)
             for track in self._tracks.values():
-                track.decoder.change(_decoding(settings))
+                track.decoder.change(_decoding(settings, self._thresholds))
 
     def running(self) -> dict[str, tuple[str, ...]]:
         """The people who are followed, and what they are doing."""
@@ -245,7 +252,10 @@ class Recognizer:
             self._gone.append((track, track.window.last_ns))
             track = None
         if track is None:
-            track = _Track(subject.ids, self.classifier.actions, self.info.window_s, self.info.frames, self.settings)
+            info = self.info
+            track = _Track(
+                subject.ids, self.classifier.actions, info.window_s, info.frames, self.settings, self._thresholds
+            )
             track.since_ns = stamp_ns
             self._tracks[subject.ids] = track
         track.window.append(stamp_ns, subject.joints.reshape(-1, 3))
@@ -281,8 +291,8 @@ class Recognizer:
         joints = np.full((len(tracks), self.info.frames, self.info.people, 25, 3), np.nan, np.float32)
         for own, window, track in zip(joints, windows, tracks, strict=True):
             own[:, : len(track.ids)] = window.reshape(len(window), -1, 25, 3)
-        predictions = self._engine.infer(np.ascontiguousarray(normalize(joints).transpose(0, 4, 1, 3, 2)))
-        posterior = self.classifier.classify(predictions.detection, predictions.recognition, predictions.embedding)
+        self._follow_thresholds()
+        posterior = self.classifier.read([track.ids for track in tracks], joints, step.stamp_ns, self._run_model)
         finite = np.isfinite(posterior.detection).all((1, 2)) & np.isfinite(posterior.recognition).all(1)
         for i, (track, stamp_ns) in enumerate(zip(tracks, seen_ns, strict=True)):
             pelvis = joints[i, -1, 0, SPINE_BASE].tolist()  # where it was last seen
@@ -302,6 +312,20 @@ class Recognizer:
                 )
             states = track.decoder.update(track.timeline, stamp_ns)
             step.events.extend(self._event(track, state, stamp_ns) for state in states)
+
+    def _run_model(self, joints: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Run windows (N, T, M, 25, 3): the skeletons that the model is given, and its outputs."""
+        skeletons = np.ascontiguousarray(normalize(joints).transpose(0, 4, 1, 3, 2))
+        predictions = self._engine.infer(skeletons)
+        return skeletons, predictions.detection, predictions.recognition, predictions.embedding
+
+    def _follow_thresholds(self) -> None:
+        """Give the decoders the thresholds of the classifier, where they have changed."""
+        if (thresholds := self.classifier.thresholds) != self._thresholds:
+            with self._lock:
+                self._thresholds = thresholds
+                for track in self._tracks.values():
+                    track.decoder.change(_decoding(self.settings, thresholds))
 
     def _change_actions(self, track: _Track, actions: tuple[str, ...], stamp_ns: int) -> list[Event]:
         """Follow a classifier whose actions have changed: what is no longer in use ends, the rest continues."""
@@ -334,7 +358,7 @@ class Recognizer:
         )
 
 
-def _decoding(settings: Settings) -> DecoderSettings:
+def _decoding(settings: Settings, thresholds: Mapping[str, float]) -> DecoderSettings:
     """The settings of an event decoder."""
     return DecoderSettings(
         settings.start_threshold,
@@ -342,6 +366,7 @@ def _decoding(settings: Settings) -> DecoderSettings:
         settings.confirm_s,
         settings.patience_s,
         settings.ongoing_period_s,
+        thresholds,
     )
 
 

@@ -148,7 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(stderr=True, highlight=False)
     try:
         config = load(SessionsConfig, options.config, {"archives": options.archives})
-        with load_engine(options.model) as engine:
+        with load_engine(options.model, precision="fp32") as engine:
             ensure_archives(config, options.data)
             result = evaluate(engine, config, part=options.part, robustness=not options.quick, say=console)
             actions = engine.info.actions

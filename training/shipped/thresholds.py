@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         archive = Archive(options.archive)
-        with load_engine(options.model) as engine:
+        with load_engine(options.model, precision="fp32") as engine:
             if words_of(archive) != engine.info.actions:
                 raise ConfigError(f"{options.model} knows other actions than {options.archive}")
             found = [recordings_of(archive, "validation", prefix, engine.info.actions) for prefix in options.of]

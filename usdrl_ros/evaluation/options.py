@@ -25,7 +25,9 @@ class EvaluationOptions:
     bags: tuple[str, ...] = option(default=(), help="Rosbag2 directories, or .mcap or .db3 files.")
     model: Path = option(default=default_model(), help="An .onnx file.")
     engine: str = option(default="auto", help="What runs the model.", choices=ENGINES)
-    precision: str = option(default="auto", help="Numeric precision.", choices=PRECISIONS)
+    precision: str = option(
+        default="fp32", help="Numeric precision; fp32 makes metrics independent of the machine.", choices=PRECISIONS
+    )
     settings: Settings = option(default=Settings(), help="Settings of recognition.")
     source: str = option(default="", help="What the skeletons are; empty: found by the types in the bag.")
     topic: str = option(default="", help="Topic of the skeletons; empty: the source's.")
