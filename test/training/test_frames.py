@@ -25,7 +25,7 @@ from training.data.frames import (  # noqa: E402
     merge,
 )
 from usdrl_ros.recording import Recording, Segment  # noqa: E402
-from usdrl_ros.skeleton.normalize import model_input  # noqa: E402
+from usdrl_ros.skeleton.normalize import normalize  # noqa: E402
 from usdrl_ros.skeleton.window import frame_times, resample  # noqa: E402
 
 UPRIGHT = replace(NO_VARIATION, rotate_by="window")
@@ -49,7 +49,7 @@ def test_windows_are_those_of_the_robot(archive: Archive) -> None:
     for (recording, end), found in zip(places, views(batch), strict=True):
         stamps, joints, _ = archive.recording_of(recording)
         sampled = resample(np.asarray(stamps), np.asarray(joints[:, 0], float), frame_times(end, 4.0, 64))
-        np.testing.assert_allclose(found, model_input(sampled[None], 2)[0], atol=1e-5)
+        np.testing.assert_allclose(found, normalize.model_input(sampled[None, :, None], 2)[0], atol=1e-5)
 
 
 def test_windows_of_recorded_frames_show_those(archive: Archive) -> None:
@@ -59,7 +59,7 @@ def test_windows_of_recorded_frames_show_those(archive: Archive) -> None:
     batch = source.batch([window])
     assert batch.clips.length.tolist() == [64]
     np.testing.assert_array_equal(batch.labels[0], source.labels[2][37:101])
-    expected = model_input(np.asarray(archive.recording_of(2)[1][37:101, 0], float)[None], 1)
+    expected = normalize.model_input(np.asarray(archive.recording_of(2)[1][37:101, :1], float)[None], 1)
     np.testing.assert_allclose(views(batch), expected, atol=1e-5)
 
 

@@ -28,7 +28,7 @@ from usdrl_ros.inference.contract import Engine, Predictions
 from usdrl_ros.recognizer import Recognizer
 from usdrl_ros.recording import Recording, Segment
 from usdrl_ros.settings import Settings
-from usdrl_ros.skeleton.normalize import model_input
+from usdrl_ros.skeleton.normalize import normalize
 from usdrl_ros.skeleton.person import Frame, Person
 from usdrl_ros.skeleton.window import frame_times, resample
 
@@ -175,7 +175,7 @@ def authors_detections(engine: Engine, recording: Recording) -> list[Interval]:
     for end in ends:
         times = frame_times(end, info.window_s, FRAMES)
         window = resample(stamps, joints, times)
-        found = softmax(engine.infer(model_input(window[None], info.people)).detection)[0]
+        found = softmax(engine.infer(normalize.model_input(window[None, :, None], info.people)).detection)[0]
         inside = np.flatnonzero((stamps >= times[0]) & (stamps <= end))
         total[inside] += np.stack([np.interp(stamps[inside], times, column) for column in found.T], -1)
         count[inside] += 1.0

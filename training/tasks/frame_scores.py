@@ -134,18 +134,11 @@ def decoded_events(score: FrameScores, actions: Sequence[str], settings: Setting
         settings: Thresholds, and the rate of steps.
         cell_s: The length of a cell of the timeline, seconds.
     """
-    decoding = DecoderSettings(
-        settings.start_threshold,
-        settings.end_threshold,
-        settings.confirm_s,
-        settings.patience_s,
-        settings.ongoing_period_s,
-    )
     found = []
     pauses = np.flatnonzero(np.diff(score.stamps) > settings.lost_after_s) + 1
     for frames in np.split(np.arange(len(score.stamps)), pauses):
         origin = float(score.stamps[frames[0]])
-        decoder = EventDecoder(actions, decoding)
+        decoder = EventDecoder(actions, DecoderSettings.of(settings))
         last: dict[int, ActionState] = {}
         stamps, probabilities = score.stamps[frames] - origin, score.probabilities[frames]
         for state in _decode(stamps, probabilities, decoder, settings.rate, cell_s):

@@ -20,6 +20,7 @@ from enum import IntEnum
 import numpy as np
 
 from usdrl_ros.actions.timeline import Timeline
+from usdrl_ros.settings import Settings
 
 EVIDENCE_S = 10.0
 """Evidence older than this is forgotten."""
@@ -77,6 +78,18 @@ class DecoderSettings:
     patience_s: float
     ongoing_period_s: float
     thresholds: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, settings: Settings, thresholds: Mapping[str, float] | None = None) -> DecoderSettings:
+        """What recognition is set to, and the thresholds of single actions."""
+        return cls(
+            settings.start_threshold,
+            settings.end_threshold,
+            settings.confirm_s,
+            settings.patience_s,
+            settings.ongoing_period_s,
+            thresholds or {},
+        )
 
     def start(self, action: str) -> float:
         """The probability beyond which an action may start."""
