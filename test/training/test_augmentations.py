@@ -273,7 +273,7 @@ def test_the_middle_of_a_clip(share: float, first: int, stop: int) -> None:
     np.testing.assert_allclose(centre_crop(batch_of(clip), share)[0].permute(1, 3, 2, 0), expected, atol=1e-4)
 
 
-def test_what_was_not_yet_observed_does_not_matter() -> None:
+def test_unobserved_frames_do_not_matter() -> None:
     rng = np.random.default_rng(10)
     clip = random_clip(rng, 100)
     other = np.concatenate([clip[:30], random_clip(rng, 70)])

@@ -91,7 +91,7 @@ def test_skeletons_in_the_image_are_not_turned(tmp_path: Path) -> None:
     torch.testing.assert_close(dataset.__getitems__([0, 1]).rotation, torch.eye(3).expand(2, 3, 3))
 
 
-def test_what_cannot_be_a_data_set_is_refused(tmp_path: Path) -> None:
+def test_other_directories_are_no_data_set(tmp_path: Path) -> None:
     one, flat = archive_of(tmp_path / "one", [10]), archive_of(tmp_path / "flat", [20], layout="coco_17")
     with pytest.raises(ValueError, match="no clip to train on"):
         ClipDataset([(one, one.clips(np.array([], int)))])

@@ -144,7 +144,7 @@ def test_a_recording_shorter_than_a_window_is_one(archive: Archive) -> None:
 
 
 @pytest.mark.parametrize(("length", "hop"), [(WindowLength(4.0), 0.7), (WindowLength(64, True), 10.0)])
-def test_merging_gives_back_what_is_linear_in_time(archive: Archive, length: WindowLength, hop: float) -> None:
+def test_merging_is_exact_for_linear_scores(archive: Archive, length: WindowLength, hop: float) -> None:
     source = FrameSource(archive, [4], length)
     windows, frames = SlidingWindows(source, hop).windows, len(source.stamps[4])
     scores = np.stack([np.stack([window.positions / frames, 1 - window.positions / frames], -1) for window in windows])
@@ -174,7 +174,7 @@ def test_the_camera_plays_no_part_and_the_shear_does(archive: Archive) -> None:
     assert not np.array_equal(views(batch, sheared, 5), views(batch, sheared, 6))
 
 
-def test_what_cannot_be_is_told(archive: Archive) -> None:
+def test_bad_values_are_refused(archive: Archive) -> None:
     source = FrameSource(archive, [0], WindowLength(4.0))
     with pytest.raises(ValueError, match=r"a window is 0 frames long"):
         WindowLength(0, True)

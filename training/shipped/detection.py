@@ -39,7 +39,7 @@ AUTHORS_HOP = 0.1
 
 
 RANKED = Settings(start_threshold=0.1, end_threshold=0.05, confirm_s=0.1, patience_s=0.7)
-"""Every action is told at slight evidence, for average precision ranks all there is, false events or not: how detectors
+"""Every action is emitted at slight evidence, because average precision ranks all there is, false or not: how detectors
 are compared, and how the authors' rule is made. Chosen on validation people."""
 
 
@@ -133,17 +133,17 @@ def detect(
     engine: Engine, recordings: Iterable[Recording], condition: Condition, *settings: Settings
 ) -> tuple[Detected, ...]:
     """Play recordings into a recognizer, as on the robot: once for each choice of settings, inferred once."""
-    told: list[list[Interval]] = [[] for _ in settings]
+    found: list[list[Interval]] = [[] for _ in settings]
     truths, duration_s = [], 0.0
     for recording in recordings:
         seen = condition(recording, np.random.default_rng(zlib.crc32(recording.name.encode())))
         remembering = RememberingEngine(engine)
-        for events, chosen in zip(told, settings, strict=True):
+        for events, chosen in zip(found, settings, strict=True):
             remembering.rewind()
             events += play(remembering, seen, chosen)  # type: ignore[arg-type]
         truths += truths_of(recording)
         duration_s += float(recording.stamps[-1] - recording.stamps[0])
-    return tuple(Detected(events, truths, duration_s) for events in told)
+    return tuple(Detected(events, truths, duration_s) for events in found)
 
 
 def play(engine: Engine, recording: Recording, settings: Settings | None = None) -> list[Interval]:

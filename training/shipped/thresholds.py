@@ -31,7 +31,7 @@ from usdrl_ros.settings import Settings
 
 
 def measure(recordings: list[Recording], engines: list[RememberingEngine], settings: Settings) -> dict[str, Any]:
-    """The figures of all recordings under one choice of settings."""
+    """The metrics of all recordings under one choice of settings."""
     events, truths, duration_s = [], [], 0.0
     for recording, engine in zip(recordings, engines, strict=True):
         engine.rewind()

@@ -22,6 +22,9 @@ from usdrl_ros.recording import Recording, Segment
 ACTIONS = tuple(MOTIONS)
 """What the actor can do, by the names of the vocabulary."""
 
+DEMO_SEED = 7
+"""Of the demo's scene. Training uses seeds from 100,000 on."""
+
 _ALL_MOTIONS = MOTIONS | EXTRA_MOTIONS
 _TRUNK = [POINTS.index("SpineBase"), POINTS.index("SpineShoulder")]
 _STANDING_ONLY = ("walk", "sit_down", "pick_up", "carry")

@@ -35,7 +35,7 @@ SPINE_BASE, SPINE_MID, SHOULDER_LEFT, SHOULDER_RIGHT = (
 )
 
 # How far along its sources a derived joint lies; {side} is the side of the joint that the rule stands for. The hand is
-# fitted on five Kinect sets (`training.derived_joints`, figures in docs/sources.md); no recording that we have shows
+# fitted on five Kinect sets (docs/sources.md); no recording that we have shows
 # the others as people have them: SpineMid is the middle, the neck and the tip are as Kinect v2 draws them.
 DERIVATIONS: dict[str, dict[str, float]] = {
     "mid": {"SpineBase": 0.5, "SpineShoulder": 0.5},
