@@ -140,8 +140,13 @@ def _stamp_repeated(stage):
 
 
 def _crowd(stage):
-    stage.play(1.0, *(f"crowd_{i}" for i in range(200)), rate_hz=15.0)
+    stage.play(1.0, *(f"crowd_{i}" for i in range(100)), rate_hz=15.0)
     stage.play(1.2)  # they are gone
+
+
+def _mob(stage):
+    stage.play(0.3, *(f"mob_{i}" for i in range(200)), rate_hz=15.0)
+    stage.play(1.2)
 
 
 def _no_stamp(stage):
@@ -156,7 +161,8 @@ def _no_stamp(stage):
         ("nothing_seen", 1, "person 'ghost'.*no joint is seen", _all_nan),
         ("clock_jump", 1, "jump back by 10.000 s", _stamp_back),
         ("repeated_stamp", 1, "person 'twice'.*repeated", _stamp_repeated),
-        ("too_many_people", None, r"20\d people, max_people is 16: 18\d are not watched", _crowd),
+        ("too_many_people", None, r"10\d people, max_people is 16: 8\d are not watched", _crowd),
+        ("too_many_in_message", None, r"20\d people in a message, expected at most 128: the others are", _mob),
         ("no_stamp", 1, "message ignored: it has stamp 0, though messages before it had one", _no_stamp),
     ],
 )

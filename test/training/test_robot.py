@@ -125,7 +125,7 @@ def test_unfit_archives_and_options_are_refused(archives: Path, tmp_path: Path, 
         train_robot(config(archives, share={"legs": 2.0}), RunOptions(tmp_path / "run", trainer=TRAINER))
     with ArchiveWriter(archives / "plain", name="plain", actions=WORDS) as writer:
         writer.add(recording("p", "p", 0), {"all": "train"})
-    with pytest.raises(ConfigError, match=r"training\.sessions"):
+    with pytest.raises(ConfigError, match=r"training\.shipped\.sessions"):
         words_of(Archive(archives / "plain"))
     path = tmp_path / "c.yaml"
     path.write_text("name: x\ndata: nowhere\n")
