@@ -3,8 +3,8 @@
     python -m bench.sources zed yolo_3d path/to/mine.yaml --people 1 6
 
 The message is made up by the source's own description: plain objects with the fields that it names. With ROS 2 and the
-source's message package, real ones are made of them. Then it also reports how long rclpy takes to decode such a message,
-and how long the node takes, which walks over its bytes (`usdrl_ros.sources.serialized`). The least of several
+source's message package, real ones are made of them. Then it also reports how long rclpy takes to decode such a
+message, and how long the node takes, which walks over its bytes (`usdrl_ros.sources.serialized`). The least of several
 turns is given.
 """
 
