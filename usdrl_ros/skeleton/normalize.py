@@ -52,13 +52,14 @@ class Normalization:
             centred on the mean of the main person's seen joints.
         """
         xp = array_namespace(joints)
-        centred = centre(joints)
+        seen = is_seen(joints)
+        centred = centre(joints, seen)
         if rotation is None:
             rotation = self.rotation(centred[..., 0, :, :])
         rotation = xp.astype(rotation, joints.dtype, copy=False)
         flat = xp.reshape(centred, (*centred.shape[:-4], -1, 3))
         turned = xp.reshape(xp.matmul(flat, xp.matrix_transpose(rotation)), centred.shape)
-        return xp.where(is_seen(joints)[..., None], turned, xp.zeros_like(turned))
+        return turned if bool(xp.all(seen)) else xp.where(seen[..., None], turned, xp.zeros_like(turned))
 
     def rotation(self, joints: Array) -> Array:
         """The rotation (..., 3, 3) by which skeletons are turned, from the main person's joints (..., T, 25, 3).
@@ -97,11 +98,18 @@ def is_seen(joints: Array) -> Array:
     return array_namespace(joints).isfinite(joints[..., 0] + joints[..., 1] + joints[..., 2])
 
 
-def centre(joints: Array) -> Array:
-    """Windows (..., M, 25, 3) minus the main person's SpineMid, or the mean of their seen joints where it is unseen."""
+def centre(joints: Array, seen: Array) -> Array:
+    """Windows (..., M, 25, 3) minus the main person's SpineMid, or the mean of their seen joints where it is unseen.
+
+    Args:
+        joints: Windows, metres.
+        seen: (..., M, 25) which of the joints are seen.
+    """
     xp = array_namespace(joints)
     main = joints[..., 0, :, :]
-    seen = is_seen(main)[..., None]
+    if bool(xp.all(seen[..., 0, SPINE_MID])):
+        return joints - main[..., None, SPINE_MID : SPINE_MID + 1, :]
+    seen = seen[..., 0, :, None]
     known = xp.where(seen, main, xp.zeros_like(main))
     count = xp.sum(xp.astype(seen, joints.dtype), axis=-2)
     mean = xp.sum(known, axis=-2) / xp.where(count > 0, count, xp.ones_like(count))

@@ -95,6 +95,12 @@ def resample(stamps: np.ndarray, joints: np.ndarray, times: np.ndarray) -> np.nd
     count, width = joints.shape[:2]
     row = np.arange(count)[:, None]
     seen = np.isfinite(joints[..., 0]) & np.isfinite(joints[..., 1]) & np.isfinite(joints[..., 2])
+    if seen.all():
+        after = stamps.searchsorted(times, "right")
+        before, after = np.maximum(after - 1, 0), np.minimum(after, count - 1)
+        gap = np.where(after > before, stamps[after] - stamps[before], 1)
+        share = np.clip((times - stamps[before]) / gap, 0.0, 1.0).astype(joints.dtype)
+        return joints[before] + share[:, None, None] * (joints[after] - joints[before])
     # Of each sample, the newest sighting of each joint up to it, and the oldest from it on.
     last = np.full((count + 1, width), -1)
     np.maximum.accumulate(np.where(seen, row, -1), 0, out=last[1:])
