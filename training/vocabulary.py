@@ -29,8 +29,11 @@ class Vocabulary:
     words: dict[str, dict[str, str]]
 
     def action(self, data_set: str, label: str) -> str:
-        """What a data set's label stands for; `OTHER` where the vocabulary has no word for it."""
-        return self.words.get(data_set, {}).get(label, OTHER)
+        """What a data set's label stands for; `OTHER` where the vocabulary has no word for it.
+
+        A set's own label `IGNORED` stays what it is.
+        """
+        return self.words.get(data_set, {}).get(label, IGNORED if label == IGNORED else OTHER)
 
     def check(self, labels: Mapping[str, Sequence[str]]) -> None:
         """Make sure that every data set and label of the vocabulary is there.
