@@ -74,11 +74,13 @@ class WindowBatch:
         clips: The recorded frames that each window needs.
         positions: (N, 64) frames after the first one of each clip, fractional.
         labels: (N, 64) classes, IGNORE before the recording began.
+        recording: (N,) index in the archive.
     """
 
     clips: ClipBatch
     positions: Tensor
     labels: Tensor
+    recording: Tensor
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -179,7 +181,8 @@ class FrameSource:
             index=torch.as_tensor(range(len(windows)) if index is None else list(index)),
         )
         positions = np.stack([window.positions for window in windows]) - first[:, None]
-        return WindowBatch(clips, torch.from_numpy(positions.astype(np.float32)), torch.from_numpy(labels))
+        recordings = torch.tensor([window.recording for window in windows])
+        return WindowBatch(clips, torch.from_numpy(positions.astype(np.float32)), torch.from_numpy(labels), recordings)
 
 
 class RandomWindows(Dataset[WindowBatch]):
