@@ -8,7 +8,7 @@ SHELL := bash
 .SHELLFLAGS := -e -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build demo test bench lint clean distclean FORCE
+.PHONY: help build demo test check bench lint clean distclean FORCE
 
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
@@ -27,6 +27,7 @@ ifndef SOURCED
 endif
 
 VENV := .venv
+LINT := .lint
 # One stamp a kind of environment: another kind (a ROS 2 sourced later, say) makes .venv anew.
 READY := $(VENV)/$(if $(SOURCED),sourced,pypi)-$(ROS_DISTRO).ready
 TEST_READY := $(VENV)/test.ready
@@ -34,6 +35,9 @@ BUILT := install/.built
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install -qq -c $(VENV)/constraints.txt
 # The nodes that we start do not talk to the rest of the network.
 IN_ENV := source ./env.sh && $(LOCAL_ONLY)
+
+# Two test files at a time: each ROS test claims a DDS domain of its own. Plugins that a ROS 2 brings are left out.
+RUN_TESTS = PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest -p xdist.plugin -n 2 --dist loadfile
 
 # setuptools 80 removed commands that ament_cmake_python calls.
 COLCON := colcon-core colcon-cmake colcon-ros colcon-bash colcon-zsh colcon-output 'setuptools<80'
@@ -47,19 +51,25 @@ demo: $(BUILT) ## See it work: a played scene through the live nodes, or a bag o
 	@$(IN_ENV) python -m usdrl_ros.demo $(if $(BAG),--bag "$(BAG)")
 
 test: $(BUILT) $(TEST_READY) ## Run the whole test suite
-	@$(IN_ENV) PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest $(PYTEST)
+	@$(IN_ENV) $(RUN_TESTS) $(PYTEST)
 
 bench: $(BUILT) $(TEST_READY) ## Measure the speed of engines, steps and messages (minutes; BENCH="arguments")
 	@$(IN_ENV) python -m bench.inference $(BENCH)
 
-lint: $(VENV)/bin/ruff ## Check the Python code's style
-	@$(VENV)/bin/ruff check .
+lint: $(LINT)/ready ## Check style (ruff), types (mypy) and the layers of imports (import-linter); needs no ROS
+	@$(LINT)/bin/ruff check --quiet .
+	@$(LINT)/bin/ruff format --quiet --check .
+	@$(LINT)/bin/mypy
+	@$(LINT)/bin/lint-imports --no-logo
+
+check: lint $(BUILT) $(TEST_READY) ## What to run before each commit: lint and the quick tests (about a minute)
+	@$(IN_ENV) $(RUN_TESTS) -m "not slow" test
 
 clean: ## Remove what was built
 	rm -rf build install log demo_out
 
 distclean: clean ## Remove the virtual environment as well
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(LINT)
 
 $(READY): requirements/run.txt tools/distribution.mk tools/environment.py
 	@test -e $@ || rm -rf $(VENV) build install log
@@ -105,6 +115,8 @@ $(BUILT): $(READY) build/files $(wildcard msg/*) CMakeLists.txt package.xml cmak
 	@find install -xtype l -delete
 	@touch $@
 
-$(VENV)/bin/ruff: $(READY)
-	@$(PIP) ruff
+# An environment of its own: it must not touch .venv, nor what a sourced ROS 2 has built.
+$(LINT)/ready: requirements/lint.txt
+	@$(PYTHON) -m venv $(LINT)
+	@$(LINT)/bin/python -m pip --disable-pip-version-check install -qq -r $<
 	@touch $@

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from bench.timing import Times, take_turns
-from usdrl_ros.inference.engine import ENGINES, Engine, ModelError, load_engine
+from usdrl_ros.inference.contract import Engine
+from usdrl_ros.inference.factory import ENGINES, load_engine
+from usdrl_ros.inference.model_file import ModelError
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 

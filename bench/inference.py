@@ -25,7 +25,8 @@ from rich.table import Table
 
 from bench import engines, message_to_event, networks, steps
 from bench.timing import processor
-from usdrl_ros.inference.engine import ModelError, default_model, load_engine
+from usdrl_ros.inference.factory import default_model, load_engine
+from usdrl_ros.inference.model_file import ModelError
 
 PARTS = ("engines", "agreement", "steps", "dds")
 PEOPLE = (1, 2, 4, 6, 8, 16)

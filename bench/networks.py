@@ -18,7 +18,7 @@ from training.export import Outputs, export
 from training.model.folded import fold
 from training.model.options import ModelOptions
 from training.model.usdrl import USDRL
-from usdrl_ros.inference.engine import ModelInfo
+from usdrl_ros.inference.model_file import ModelInfo
 from usdrl_ros.skeleton.normalize import NORMALIZATION
 
 ACTIONS = tuple(f"action_{number}" for number in range(37))

@@ -32,9 +32,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from bench.published import PublishedModel, PublishedViews, published_loss
-from training.augmentations import make_views
 from training.configuration import build
 from training.data.archive import Archive, ArchiveWriter
+from training.data.augmentations import make_views
 from training.data.clips import ClipDataset, ShuffledBatches, batches
 from training.model.weights import encoder_from_authors, projectors_from_authors
 from training.runs import machine

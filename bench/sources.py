@@ -4,7 +4,7 @@
 
 The message is made up by the source's own description: plain objects with the fields that it names. With ROS 2 and the
 source's message package, real ones are made of them, and it is told besides what rclpy takes to decode such a message,
-and what the node takes instead, which walks over its bytes (`usdrl_ros.skeleton.serialized`). The least of several
+and what the node takes instead, which walks over its bytes (`usdrl_ros.sources.serialized`). The least of several
 turns is given.
 """
 
@@ -23,8 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 from usdrl_ros.skeleton.layouts import Layout, load_layout
-from usdrl_ros.skeleton.serialized import decoder
-from usdrl_ros.skeleton.sources import Source, SourceError, SourceReader, load_source, source_names
+from usdrl_ros.sources.reader import Source, SourceError, SourceReader, load_source, source_names
+from usdrl_ros.sources.serialized import decoder
 
 TURNS, TURN_S = 7, 0.05
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from bench.timing import Times
 from usdrl_ros.demo.actor import play, random_script
-from usdrl_ros.inference.engine import Engine, Predictions
+from usdrl_ros.inference.contract import Engine, Predictions
 from usdrl_ros.recognizer import Recognizer
 from usdrl_ros.settings import Settings
 from usdrl_ros.skeleton.person import Person
@@ -139,8 +139,8 @@ def played_windows(engine: Engine, people: int = 4, seconds: float = 30.0) -> np
 
 def recorded_windows(engine: Engine, bags: Sequence[Path]) -> np.ndarray:
     """The windows that an engine is given when bags of skeletons are played to it, (N, 3, 64, 25, M)."""
-    from usdrl_ros.evaluation.bags import SKELETONS, read_messages
-    from usdrl_ros.skeleton.sources import SourceReader, load_source
+    from usdrl_ros.bags.reader import SKELETONS, read_messages
+    from usdrl_ros.sources.reader import SourceReader, load_source
 
     found = []
     for bag in bags:

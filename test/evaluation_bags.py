@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from usdrl_ros.inference.engine import ModelInfo, Predictions
+from usdrl_ros.inference.contract import Predictions
+from usdrl_ros.inference.model_file import ModelInfo
 from usdrl_ros.recording import Recording, Segment
 from usdrl_ros.skeleton.normalize import NORMALIZATION
 

@@ -29,7 +29,7 @@ from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from usdrl_ros.msg import ActionEvent, ActionScores, ActionVocabulary, SkeletonArray
 
-from usdrl_ros.inference.engine import ModelInfo
+from usdrl_ros.inference.model_file import ModelInfo
 from usdrl_ros.messages import message_to_event, skeletons_to_message
 from usdrl_ros.nodes.conversion import message_types
 from usdrl_ros.skeleton.normalize import NORMALIZATION

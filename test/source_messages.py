@@ -13,7 +13,7 @@ import numpy as np
 
 from usdrl_ros.recording import Recording
 from usdrl_ros.skeleton.layouts import Layout, load_layout
-from usdrl_ros.skeleton.source_file import load_source
+from usdrl_ros.sources.source_file import load_source
 
 Make = Callable[..., Any]
 People = Mapping[str, np.ndarray]

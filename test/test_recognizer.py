@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from usdrl_ros.actions.events import Event, Phase
-from usdrl_ros.inference.engine import ModelError, ModelInfo, Predictions
+from usdrl_ros.inference.contract import Predictions
+from usdrl_ros.inference.model_file import ModelError, ModelInfo
 from usdrl_ros.problems import Problem
 from usdrl_ros.recognizer import MAX_PENDING_STEPS, Recognizer, Step, softmax
 from usdrl_ros.settings import Settings

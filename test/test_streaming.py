@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from usdrl_ros.actions.events import Event
-from usdrl_ros.inference.engine import ModelInfo, Predictions
-from usdrl_ros.recognizer import Recognizer, Scores
+from usdrl_ros.actions.scores import Scores
+from usdrl_ros.inference.contract import Predictions
+from usdrl_ros.inference.model_file import ModelInfo
+from usdrl_ros.recognizer import Recognizer
 from usdrl_ros.settings import Settings
 from usdrl_ros.skeleton.layouts import load_layout
 from usdrl_ros.skeleton.normalize import NORMALIZATION

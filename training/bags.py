@@ -11,8 +11,8 @@ from rich.progress import track
 
 from training.data.errors import DatasetError
 from training.data.sets import SETS, load_set, read_each
-from usdrl_ros.evaluation.bag_writer import write_recording
-from usdrl_ros.evaluation.bags import BagError
+from usdrl_ros.bags.reader import BagError
+from usdrl_ros.bags.writer import write_recording
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -38,7 +38,7 @@ from training.checkpoints import Checkpoint, read_checkpoint
 from training.model.folded import FoldedUSDRL, fold
 from training.model.modalities import MODALITIES
 from training.model.usdrl import USDRL
-from usdrl_ros.inference.engine import INPUT, OUTPUTS, ModelError, ModelInfo
+from usdrl_ros.inference.model_file import INPUT, OUTPUTS, ModelError, ModelInfo
 from usdrl_ros.skeleton.layouts import NTU_25
 from usdrl_ros.skeleton.normalize import NORMALIZATION
 

@@ -18,7 +18,7 @@ from usdrl_ros.actions.events import Event, Phase
 from usdrl_ros.skeleton.person import Person
 
 if TYPE_CHECKING:
-    from usdrl_ros.recognizer import Scores
+    from usdrl_ros.actions.scores import Scores
 
 _NANOSECONDS = 1_000_000_000
 

@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from usdrl_ros.actions.events import ActionState, DecoderSettings, Event, EventDecoder
+from usdrl_ros.actions.scores import Scores
 from usdrl_ros.actions.timeline import Timeline
-from usdrl_ros.inference.engine import Engine, ModelError
+from usdrl_ros.inference.contract import Engine
+from usdrl_ros.inference.model_file import ModelError
 from usdrl_ros.problems import Problem
 from usdrl_ros.settings import Settings
 from usdrl_ros.skeleton.canonical import to_ntu25
@@ -27,22 +29,6 @@ from usdrl_ros.skeleton.window import SkeletonWindow, between, frame_times
 
 MAX_PENDING_STEPS = 10
 """Steps that may wait for the worker; beyond, the oldest is left out: a second late at most at 10 Hz."""
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What the model thinks of one person at one step; the fields of `usdrl_ros/msg/ActionScores`.
-
-    Args:
-        detection: (K+1,) probabilities in the newest frame, background first.
-        recognition: (K,) probabilities if the window shows exactly one action.
-    """
-
-    stamp_ns: int
-    frame_id: str
-    person_id: str
-    detection: np.ndarray
-    recognition: np.ndarray
 
 
 @dataclass(frozen=True)

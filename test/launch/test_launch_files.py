@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from ros_fixtures import own_domain, pose, write_model
 
-from usdrl_ros.evaluation.bag_writer import write_recording
+from usdrl_ros.bags.writer import write_recording
 from usdrl_ros.recording import Recording
 
 HERE = Path(__file__).resolve().parent

@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from training.augmentations import (  # noqa: E402
+from training.data.augmentations import (  # noqa: E402
     NO_VARIATION,
     ViewOptions,
     centre_crop,

@@ -16,7 +16,7 @@ pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
 
 from bench import engines, inference, message_to_event, networks, steps  # noqa: E402
 from bench.timing import Times, processor, take_turns  # noqa: E402
-from usdrl_ros.inference.engine import default_model, load_engine  # noqa: E402
+from usdrl_ros.inference.factory import default_model, load_engine  # noqa: E402
 
 
 @pytest.fixture(scope="module")

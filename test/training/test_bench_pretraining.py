@@ -13,8 +13,8 @@ pytest.importorskip("lightning", reason="lightning is not installed")
 
 from bench.pretraining import Ours, Published, check_equal, covered, made_up, main, pad  # noqa: E402
 from bench.published import PublishedModel, PublishedViews, augmented, cropped, published_loss  # noqa: E402
-from training.augmentations import centre_crop  # noqa: E402
 from training.data.archive import Archive  # noqa: E402
+from training.data.augmentations import centre_crop  # noqa: E402
 from training.data.clips import ClipDataset  # noqa: E402
 from training.model.dste import DSTE  # noqa: E402
 from training.model.weights import encoder_from_authors, projectors_from_authors  # noqa: E402

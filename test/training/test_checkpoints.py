@@ -14,8 +14,8 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from training.checkpoints import load_checkpoint, read_checkpoint  # noqa: E402
 from training.model.options import ModelOptions, encoder  # noqa: E402
+from training.model.projectors import Projectors  # noqa: E402
 from training.model.usdrl import USDRL  # noqa: E402
-from training.projectors import Projectors  # noqa: E402
 
 OPTIONS = ModelOptions(("wave", "sit"), width=8, layers=1, frames=16, joints=17, people=1)
 TRAINING = {"name": "tiny", "window_s": 4.0}

@@ -16,7 +16,7 @@ from training.configuration import build, load
 from training.data.ntu_rgbd import ACTIONS as NTU_ACTIONS
 from training.data.sets import SETS, load_set
 from training.model.options import encoder
-from training.sessions import SessionsConfig
+from training.shipped.sessions import SessionsConfig
 from training.study import TASKS, read_plan
 from training.tasks.detect import DetectConfig
 from training.tasks.early import EarlyConfig

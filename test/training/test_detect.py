@@ -15,10 +15,10 @@ pytest.importorskip("lightning", reason="lightning is not installed")
 
 from untrimmed import ACTIONS, write_archive  # noqa: E402
 
-from training.augmentations import NO_VARIATION  # noqa: E402
 from training.checkpoints import load_checkpoint  # noqa: E402
 from training.configuration import ConfigError, RunOptions, load  # noqa: E402
 from training.data.archive import Archive  # noqa: E402
+from training.data.augmentations import NO_VARIATION  # noqa: E402
 from training.data.frames import IGNORE, FrameSource, RandomWindows, WindowLength  # noqa: E402
 from training.model.options import ModelOptions  # noqa: E402
 from training.tasks import detect as detect_module  # noqa: E402
@@ -33,8 +33,8 @@ from training.tasks.frame_scores import (  # noqa: E402
     save_scores,
 )
 from training.tasks.segment import SegmentConfig, segment, smooth  # noqa: E402
-from usdrl_ros.evaluation.metrics import Interval  # noqa: E402
-from usdrl_ros.evaluation.segmentation import edit_score, frame_accuracy, segmental_f1  # noqa: E402
+from usdrl_ros.evaluation.metrics.detection import Interval  # noqa: E402
+from usdrl_ros.evaluation.metrics.segmentation import edit_score, frame_accuracy, segmental_f1  # noqa: E402
 from usdrl_ros.settings import Settings  # noqa: E402
 
 TRAINER = {"enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}

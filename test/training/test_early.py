@@ -14,10 +14,10 @@ pytest.importorskip("lightning", reason="lightning is not installed")
 
 from moving_arms import ACTIONS, write_archive, write_checkpoint  # noqa: E402
 
-from training.augmentations import centre_crop  # noqa: E402
 from training.checkpoints import load_checkpoint  # noqa: E402
 from training.configuration import ConfigError, RunOptions  # noqa: E402
 from training.data.archive import Archive  # noqa: E402
+from training.data.augmentations import centre_crop  # noqa: E402
 from training.data.clips import ClipDataset  # noqa: E402
 from training.data.errors import DatasetError  # noqa: E402
 from training.tasks.early import EarlyConfig, early, main  # noqa: E402

@@ -24,7 +24,8 @@ from training.model.options import ModelOptions  # noqa: E402
 from training.model.usdrl import USDRL  # noqa: E402
 from usdrl_ros.inference import build as build_module  # noqa: E402
 from usdrl_ros.inference.build import Built  # noqa: E402
-from usdrl_ros.inference.engine import ModelError, ModelInfo, load_engine  # noqa: E402
+from usdrl_ros.inference.factory import load_engine  # noqa: E402
+from usdrl_ros.inference.model_file import ModelError, ModelInfo  # noqa: E402
 from usdrl_ros.skeleton.normalize import NORMALIZATION  # noqa: E402
 
 OPTIONS = ModelOptions(("wave", "clap", "sit_down"), width=16, layers=1)

@@ -12,8 +12,8 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from untrimmed import DURATION_S, write_archive  # noqa: E402
 
-from training.augmentations import NO_VARIATION, make_windows  # noqa: E402
 from training.data.archive import Archive, ArchiveWriter  # noqa: E402
+from training.data.augmentations import NO_VARIATION, make_windows  # noqa: E402
 from training.data.frames import (  # noqa: E402
     IGNORE,
     FrameSource,

@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from training.losses import (  # noqa: E402
+from training.model.losses import (  # noqa: E402
     DOMAINS,
     LossWeights,
     consistency,

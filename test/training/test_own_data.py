@@ -13,9 +13,9 @@ from training.data import own_bags, own_csv
 from training.data.errors import DatasetError
 from training.data.own_dataset import read_description
 from usdrl_ros.actions.events import Event, Phase
+from usdrl_ros.bags.reader import SKELETONS, TRUTH, bag_message_types
+from usdrl_ros.bags.writer import START_NS, BagWriter, write_recording
 from usdrl_ros.demo.actor import play, random_script
-from usdrl_ros.evaluation.bag_writer import START_NS, BagWriter, write_recording
-from usdrl_ros.evaluation.bags import SKELETONS, TRUTH, bag_message_types
 from usdrl_ros.messages import event_to_message, skeletons_to_message, truth_to_message
 from usdrl_ros.recording import Recording, Segment
 from usdrl_ros.skeleton.layouts import load_layout

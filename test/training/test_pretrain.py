@@ -15,11 +15,11 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("lightning", reason="lightning is not installed")
 
-from training.augmentations import ViewOptions  # noqa: E402
 from training.configuration import ConfigError, RunOptions, build  # noqa: E402
 from training.data.archive import ArchiveWriter  # noqa: E402
+from training.data.augmentations import ViewOptions  # noqa: E402
 from training.data.errors import DatasetError  # noqa: E402
-from training.losses import DOMAINS, LossWeights, feature_decorrelation  # noqa: E402
+from training.model.losses import DOMAINS, LossWeights, feature_decorrelation  # noqa: E402
 from training.model.modalities import modality  # noqa: E402
 from training.model.options import ModelOptions  # noqa: E402
 from training.model.usdrl import USDRL  # noqa: E402

@@ -15,13 +15,14 @@ pytest.importorskip("lightning", reason="lightning is not installed")
 
 from untrimmed import recording  # noqa: E402
 
-from training.calibrate import calibrate, fit_temperature, scale  # noqa: E402
 from training.checkpoints import load_checkpoint, read_checkpoint  # noqa: E402
 from training.configuration import ConfigError, RunOptions  # noqa: E402
 from training.data.archive import Archive, ArchiveWriter  # noqa: E402
 from training.data.frames import IGNORE  # noqa: E402
+from training.data.vocabulary import IGNORED, OTHER  # noqa: E402
 from training.model.options import ModelOptions  # noqa: E402
 from training.model.usdrl import USDRL  # noqa: E402
+from training.shipped.calibrate import calibrate, fit_temperature, scale  # noqa: E402
 from training.tasks.robot import (  # noqa: E402
     ClassBalanced,
     RobotConfig,
@@ -32,7 +33,6 @@ from training.tasks.robot import (  # noqa: E402
     train_robot,
     words_of,
 )
-from training.vocabulary import IGNORED, OTHER  # noqa: E402
 from usdrl_ros.recording import Segment  # noqa: E402
 
 TRAINER = {"enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}

@@ -13,10 +13,10 @@ pytest.importorskip("lightning", reason="lightning is not installed")
 
 from training.configuration import ConfigError, load  # noqa: E402
 from training.data.archive import Archive, ArchiveWriter  # noqa: E402
+from training.data.joining import Piece, join  # noqa: E402
 from training.data.sets import load_set  # noqa: E402
-from training.joining import Piece, join  # noqa: E402
-from training.sessions import SessionsConfig, SetOptions, main, sessions, write  # noqa: E402
-from training.vocabulary import IGNORED, OTHER, Vocabulary, load_vocabulary  # noqa: E402
+from training.data.vocabulary import IGNORED, OTHER, Vocabulary, load_vocabulary  # noqa: E402
+from training.shipped.sessions import SessionsConfig, SetOptions, main, sessions, write  # noqa: E402
 from usdrl_ros.recording import Recording, Segment  # noqa: E402
 
 CONFIGS = Path(__file__).resolve().parents[2] / "training" / "configs"

@@ -14,12 +14,12 @@ from torch import Tensor  # noqa: E402
 from training.model.encoder import instance_feature  # noqa: E402
 from training.model.modalities import MODALITIES, modality  # noqa: E402
 from training.model.options import ModelOptions, encoder  # noqa: E402
+from training.model.projectors import Projectors  # noqa: E402
 from training.model.weights import (  # noqa: E402
     encoder_from_authors,
     options_of_encoder,
     projectors_from_authors,
 )
-from training.projectors import Projectors  # noqa: E402
 
 ARCHITECTURES = ("dste", "sttr")
 

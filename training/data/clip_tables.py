@@ -21,7 +21,7 @@ import numpy as np
 
 from training.data.errors import DatasetError
 from training.data.files import at_rate, find_files, trimmed_clip
-from training.vocabulary import IGNORED
+from training.data.vocabulary import IGNORED
 from usdrl_ros.recording import Recording
 from usdrl_ros.skeleton.layouts import Layout, load_layout
 

@@ -21,10 +21,11 @@ import numpy as np
 from training.data.errors import DatasetError
 from training.data.own_dataset import Description, check_names, check_segments, protocols, read_description
 from usdrl_ros.actions.events import Phase
-from usdrl_ros.evaluation.bags import TRUTH, BagError, read_events, read_messages, read_topics
+from usdrl_ros.bags.reader import TRUTH, BagError, read_events, read_messages, read_topics
 from usdrl_ros.recording import Recording, Segment
 from usdrl_ros.skeleton.layouts import load_layout
-from usdrl_ros.skeleton.sources import SkeletonFrame, SourceError, SourceReader, load_source
+from usdrl_ros.skeleton.person import Frame
+from usdrl_ros.sources.reader import SourceError, SourceReader, load_source
 
 __all__ = ["ACTIONS", "LAYOUT", "NAME", "PROTOCOLS", "TITLE", "Source", "actions", "find", "protocols", "read"]
 
@@ -110,9 +111,9 @@ def read(source: Source) -> Recording:
     return Recording(source.name, layouts[0], stamps, joints, segments, person=subject)
 
 
-def _frames(source: Source) -> list[SkeletonFrame]:
+def _frames(source: Source) -> list[Frame]:
     """All messages with skeletons, in order; whatever is wrong with one is an error."""
-    frames: list[SkeletonFrame] = []
+    frames: list[Frame] = []
     try:
         reader = SourceReader(load_source(source.description.source), layout=source.description.layout)
     except SourceError as error:

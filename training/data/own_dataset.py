@@ -25,7 +25,7 @@ import yaml
 from training.data.errors import DatasetError
 from usdrl_ros.recording import Segment
 from usdrl_ros.skeleton.layouts import available_layouts
-from usdrl_ros.skeleton.sources import DEFAULT_SOURCE, load_source
+from usdrl_ros.sources.reader import DEFAULT_SOURCE, load_source
 
 FILE_NAME = "dataset.yaml"
 OVERHANG_S = 0.5

@@ -23,7 +23,7 @@ from training.data.frames import FRAMES
 from training.runs import Record, say
 from training.tasks.frame_scores import FrameScores, decoded_events, runs_above
 from training.tasks.framewise import FramewiseConfig, judge
-from usdrl_ros.evaluation.metrics import (
+from usdrl_ros.evaluation.metrics.detection import (
     THETAS,
     Interval,
     f1_score,

@@ -13,9 +13,9 @@ from rich.progress import track
 from torch import Tensor
 from torch.nn import functional
 
-from training.augmentations import ViewOptions, centre_crop, make_views
 from training.configuration import RunOptions, option
 from training.data.archive import Archive, Clips
+from training.data.augmentations import ViewOptions, centre_crop, make_views
 from training.data.clips import ClipBatch, ClipDataset, in_order
 from training.model.encoder import instance_feature
 from training.model.usdrl import USDRL

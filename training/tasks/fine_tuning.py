@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
-from training.augmentations import ViewOptions, centre_crop, make_views
+from training.data.augmentations import ViewOptions, centre_crop, make_views
 from training.data.clips import ClipBatch, ClipDataset, ShuffledBatches, batches, in_order
 from training.model.encoder import instance_feature
 from training.model.options import ModelOptions

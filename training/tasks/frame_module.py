@@ -12,7 +12,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn import functional
 
-from training.augmentations import NO_VARIATION, ViewOptions, make_windows
+from training.data.augmentations import NO_VARIATION, ViewOptions, make_windows
 from training.data.frames import IGNORE, WindowBatch
 from training.model.options import ModelOptions
 from training.model.usdrl import USDRL

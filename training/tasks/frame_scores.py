@@ -11,7 +11,7 @@ import numpy as np
 
 from usdrl_ros.actions.events import ActionState, DecoderSettings, EventDecoder
 from usdrl_ros.actions.timeline import Timeline
-from usdrl_ros.evaluation.metrics import Interval
+from usdrl_ros.evaluation.metrics.detection import Interval
 from usdrl_ros.settings import Settings
 
 

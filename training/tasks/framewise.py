@@ -20,9 +20,9 @@ from lightning.pytorch.utilities import rank_zero_only
 from rich.progress import track
 from torch.utils.data import DataLoader
 
-from training.augmentations import NO_VARIATION, ViewOptions
 from training.configuration import ConfigError, RunOptions, option, plain_values
 from training.data.archive import Archive
+from training.data.augmentations import NO_VARIATION, ViewOptions
 from training.data.clips import ShuffledBatches, take
 from training.data.errors import DatasetError
 from training.data.frames import FrameSource, RandomWindows, SlidingWindows, WindowBatch, WindowLength, merge
@@ -32,7 +32,7 @@ from training.tasks.encoders import EncoderConfig, make_model, open_archive
 from training.tasks.features import device_of
 from training.tasks.frame_module import FramewiseModule, frame_logits, moving_average, plain_windows
 from training.tasks.frame_scores import FrameScores, average_scores, save_scores
-from usdrl_ros.evaluation.metrics import Interval
+from usdrl_ros.evaluation.metrics.detection import Interval
 
 Measures = Callable[[Sequence[FrameScores], Sequence[str]], dict[str, Any]]
 

@@ -23,17 +23,17 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from training.augmentations import ViewOptions, make_views
 from training.configuration import ConfigError, option, parse, plain_values
 from training.data.archive import Archive, Clips
+from training.data.augmentations import ViewOptions, make_views
 from training.data.clips import ClipBatch, ClipDataset, ShuffledBatches, batches
-from training.losses import DOMAINS, LossWeights, feature_decorrelation, gather, modality_consistency
 from training.model.encoder import instance_feature
+from training.model.losses import DOMAINS, LossWeights, feature_decorrelation, gather, modality_consistency
 from training.model.modalities import modality
 from training.model.options import ModelOptions
+from training.model.projectors import Projectors
 from training.model.usdrl import USDRL
 from training.optimization import cosine_schedule
-from training.projectors import Projectors
 from training.runs import Record, RunOptions, make_trainer, say, step_generator, train
 
 FUSED = "fused"

@@ -31,9 +31,9 @@ from typing import Any
 import lightning
 import torch
 
-from training.augmentations import ViewOptions
 from training.configuration import ConfigError, RunOptions, option, parse, plain_values
 from training.data.archive import Archive, Clips
+from training.data.augmentations import ViewOptions
 from training.data.clips import ClipDataset
 from training.model.usdrl import USDRL
 from training.runs import LAST, Record, make_trainer, say, train

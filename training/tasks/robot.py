@@ -1,6 +1,6 @@
 """Train both heads of the robot's model together, on the sessions of one vocabulary.
 
-    python -m training.sessions training/configs/hri_1_sessions.yaml
+    python -m training.shipped.sessions training/configs/hri_1_sessions.yaml
     python -m training.tasks.robot training/configs/hri_1.yaml --checkpoint runs/hri_1_pretrain/last.ckpt
 
 Each step sees windows and clips: windows that end anywhere in a session, as on the robot, whose frames the detection
@@ -9,7 +9,7 @@ from windows that show one action as well. Data sets are drawn by their share, w
 by set and class, see `training.data.balanced`.
 
 `others: background` says that what the vocabulary has no word for is to be taken for nothing; `others: ignored` leaves
-it out of the loss. Test people are not looked at here: that is for `training.evaluate_box`.
+it out of the loss. Test people are not looked at here: that is for `training.shipped.model_card`.
 """
 
 from __future__ import annotations
@@ -29,14 +29,15 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
-from training.augmentations import ViewOptions, make_views, make_windows
 from training.checkpoints import read_checkpoint
 from training.configuration import ConfigError, RunOptions, option, parse, plain_values
 from training.data.archive import Archive, Clips
+from training.data.augmentations import ViewOptions, make_views, make_windows
 from training.data.balanced import ActionWindows, CellBalanced, cells_of, label_spaces, of_sets, set_names, short_clips
 from training.data.clips import ClipBatch, ClipDataset, ShuffledBatches, take
 from training.data.frames import IGNORE, FrameSource, SlidingWindows, WindowBatch, WindowLength
-from training.losses_of_labels import cross_entropy_within, supervised_contrastive
+from training.data.vocabulary import IGNORED, OTHER
+from training.model.partial_labels import cross_entropy_within, supervised_contrastive
 from training.model.encoder import instance_feature
 from training.model.options import ModelOptions
 from training.model.usdrl import USDRL
@@ -44,7 +45,6 @@ from training.optimization import adamw, cosine_schedule
 from training.runs import Record, make_trainer, say, step_generator, train
 from training.tasks.encoders import EncoderConfig, make_model, open_archive
 from training.tasks.frame_module import moving_average, plain_windows
-from training.vocabulary import IGNORED, OTHER
 
 OTHERS = ("background", "ignored")
 LEAST_SHARE = 0.5
@@ -273,13 +273,15 @@ def known_clips(archive: Archive, recordings: np.ndarray) -> Clips:
 
 
 def words_of(archive: Archive) -> tuple[str, ...]:
-    """The vocabulary's actions of an archive that `training.sessions` wrote.
+    """The vocabulary's actions of an archive that `training.shipped.sessions` wrote.
 
     Raises:
         ConfigError: It is another archive.
     """
     if archive.actions[-2:] != (OTHER, IGNORED):
-        raise ConfigError(f"{archive.directory} holds no sessions: write some with `python -m training.sessions`")
+        raise ConfigError(
+            f"{archive.directory} holds no sessions: write some with `python -m training.shipped.sessions`"
+        )
     return archive.actions[:-2]
 
 

@@ -21,7 +21,7 @@ from training.configuration import ConfigError, RunOptions, option, parse
 from training.runs import Record, say
 from training.tasks.frame_scores import FrameScores
 from training.tasks.framewise import FramewiseConfig, judge
-from usdrl_ros.evaluation.segmentation import edit_score, frame_accuracy, segmental_f1
+from usdrl_ros.evaluation.metrics.segmentation import edit_score, frame_accuracy, segmental_f1
 
 BACKGROUND = 0
 OVERLAPS = (0.1, 0.25, 0.5)
@@ -51,7 +51,7 @@ def measures(config: SegmentConfig, scores: Sequence[FrameScores]) -> dict[str, 
 
     Returns:
         frame_accuracy, edit, f1_0.1, f1_0.25 and f1_0.5, with background as a class as any other; the same with
-        "action_" before them, without the background (`usdrl_ros.evaluation.segmentation`); n_recordings.
+        "action_" before them, without the background (`usdrl_ros.evaluation.metrics.segmentation`); n_recordings.
     """
     true = [score.labels for score in scores]
     predicted = [smooth(score.stamps, score.probabilities, config.smoothing_s).argmax(1) for score in scores]

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 from rich.console import Console, RenderableType
 from rich.live import Live
 
+from usdrl_ros.bags.reader import SKELETONS, TRUTH, BagError, read_topics
+from usdrl_ros.bags.writer import BagWriter, write_recording
 from usdrl_ros.demo.actor import ACTIONS, play, random_script
 from usdrl_ros.demo.screen import live_screen, result_table
-from usdrl_ros.evaluation.bag_writer import BagWriter, write_recording
-from usdrl_ros.evaluation.bags import SKELETONS, TRUTH, BagError, read_topics
-from usdrl_ros.evaluation.metrics import compare, intervals_of_events, intervals_of_truth
-from usdrl_ros.evaluation.timeline import save_timeline
-from usdrl_ros.inference.engine import ModelError, default_model, load_engine
+from usdrl_ros.evaluation.metrics.detection import compare, intervals_of_events, intervals_of_truth
+from usdrl_ros.evaluation.report.timeline import save_timeline
+from usdrl_ros.inference.factory import default_model, load_engine
+from usdrl_ros.inference.model_file import ModelError
 
 if TYPE_CHECKING:
     from usdrl_ros.nodes.observer import Observer

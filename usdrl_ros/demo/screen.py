@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from usdrl_ros.actions.events import Event, Phase
-from usdrl_ros.evaluation.metrics import Comparison
+from usdrl_ros.evaluation.metrics.detection import Comparison
 
 _BAR_WIDTH = 20
 _PHASE_STYLE = {Phase.STARTED: "bold green", Phase.ONGOING: "green", Phase.ENDED: "cyan"}

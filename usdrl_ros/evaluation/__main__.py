@@ -13,20 +13,21 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, TaskID
 
-from usdrl_ros.evaluation.assessment import Assessment, assess
+from usdrl_ros.bags.labels import LabelError
 from usdrl_ros.evaluation.batch import Plan, run_bags
-from usdrl_ros.evaluation.comparing import compare_models
+from usdrl_ros.evaluation.comparison import compare_models
 from usdrl_ros.evaluation.document import DocumentError, json_document, read_document
-from usdrl_ros.evaluation.gallery import Subject
-from usdrl_ros.evaluation.labels import LabelError
+from usdrl_ros.evaluation.metrics.assessment import Assessment, assess
 from usdrl_ros.evaluation.options import OptionError, check, jobs_of, make_parser, make_plan, read_requirements
-from usdrl_ros.evaluation.report import write_report
+from usdrl_ros.evaluation.report.gallery import Subject
+from usdrl_ros.evaluation.report.report import write_report
+from usdrl_ros.evaluation.report.timeline import save_timeline
 from usdrl_ros.evaluation.requirements import Requirement
 from usdrl_ros.evaluation.run import BagRun
 from usdrl_ros.evaluation.tables import comparison_table, summary_lines, summary_table
-from usdrl_ros.evaluation.timeline import save_timeline
 from usdrl_ros.evaluation.timing import times_real_time
-from usdrl_ros.inference.engine import Engine, ModelError
+from usdrl_ros.inference.contract import Engine
+from usdrl_ros.inference.model_file import ModelError
 
 FAULTY, WRONG_OPTIONS, NOT_KEPT = 1, 2, 3
 """Exit codes."""

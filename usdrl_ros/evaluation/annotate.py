@@ -20,15 +20,16 @@ from rich.console import Console
 from rich.progress import track
 
 from usdrl_ros.actions.events import Event
-from usdrl_ros.evaluation.bag_writer import BagWriter
-from usdrl_ros.evaluation.bags import EVENTS, TRUTH, Bag, BagError, bag_message_types
-from usdrl_ros.evaluation.labels import Label, LabelError, read_csv, write_csv
-from usdrl_ros.evaluation.metrics import Interval, intervals_of_events
+from usdrl_ros.bags.labels import Label, LabelError, read_csv, write_csv
+from usdrl_ros.bags.reader import EVENTS, TRUTH, Bag, BagError, bag_message_types
+from usdrl_ros.bags.writer import BagWriter
+from usdrl_ros.evaluation.metrics.detection import Interval, intervals_of_events
 from usdrl_ros.evaluation.run import EVENT_TYPE, run_bag, skeleton_topic
 from usdrl_ros.evaluation.truth import check_truths
-from usdrl_ros.inference.engine import ModelError, default_model, load_engine
+from usdrl_ros.inference.factory import default_model, load_engine
+from usdrl_ros.inference.model_file import ModelError
 from usdrl_ros.messages import message_to_event, truth_to_message
-from usdrl_ros.skeleton.sources import DEFAULT_SOURCE, SourceError, SourceReader, load_source
+from usdrl_ros.sources.reader import DEFAULT_SOURCE, SourceError, SourceReader, load_source
 
 _NOTE = (
     "What people really did: correct, remove and add lines; start and end in seconds from the first skeletons.\n"

@@ -13,14 +13,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from usdrl_ros.evaluation.bags import BagError
+from usdrl_ros.bags.labels import LabelError, labels_of_bag
+from usdrl_ros.bags.reader import BagError
 from usdrl_ros.evaluation.journal import Journal
-from usdrl_ros.evaluation.labels import LabelError, labels_of_bag
+from usdrl_ros.evaluation.report.strips import make_strips
 from usdrl_ros.evaluation.run import BagRun, run_bag
-from usdrl_ros.evaluation.strips import make_strips
-from usdrl_ros.inference.engine import Engine, load_engine
+from usdrl_ros.inference.contract import Engine
+from usdrl_ros.inference.factory import load_engine
 from usdrl_ros.settings import Settings
-from usdrl_ros.skeleton.sources import DEFAULT_SOURCE, SourceError
+from usdrl_ros.sources.reader import DEFAULT_SOURCE, SourceError
 
 Progress = Callable[[int, int, int], None]
 """Called with the number of a bag, the messages of it that are read, and the messages that there are."""

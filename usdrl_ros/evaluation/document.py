@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from usdrl_ros import __version__
-from usdrl_ros.evaluation.assessment import Assessment
-from usdrl_ros.evaluation.breakdown import Row
-from usdrl_ros.evaluation.figures import CONFIDENCE, Estimate
-from usdrl_ros.evaluation.metrics import THETAS, Comparison, Interval
-from usdrl_ros.evaluation.outcome import Outcome
+from usdrl_ros.evaluation.metrics.assessment import Assessment
+from usdrl_ros.evaluation.metrics.breakdown import Row
+from usdrl_ros.evaluation.metrics.detection import THETAS, Comparison, Interval
+from usdrl_ros.evaluation.metrics.outcome import Outcome
+from usdrl_ros.evaluation.metrics.values import CONFIDENCE, Estimate
 from usdrl_ros.evaluation.run import BagRun
 from usdrl_ros.evaluation.timing import latency_figures, step_figures
-from usdrl_ros.inference.engine import ModelInfo
+from usdrl_ros.inference.model_file import ModelInfo
 
 FORMAT = 2
 

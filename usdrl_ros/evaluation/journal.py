@@ -12,7 +12,7 @@ from types import TracebackType
 
 import numpy as np
 
-from usdrl_ros.recognizer import Scores
+from usdrl_ros.actions.scores import Scores
 from usdrl_ros.skeleton.layouts import LayoutError, load_layout
 from usdrl_ros.skeleton.person import Person
 

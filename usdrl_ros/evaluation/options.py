@@ -10,13 +10,13 @@ from typing import Any
 
 import yaml
 
-from usdrl_ros.evaluation.bags import TRUTH
+from usdrl_ros.bags.labels import read_classes
+from usdrl_ros.bags.reader import TRUTH
 from usdrl_ros.evaluation.batch import Plan, default_jobs
-from usdrl_ros.evaluation.labels import read_classes
 from usdrl_ros.evaluation.requirements import Requirement
-from usdrl_ros.inference.engine import ENGINES, default_model
+from usdrl_ros.inference.factory import ENGINES, default_model
 from usdrl_ros.settings import Settings
-from usdrl_ros.skeleton.sources import DEFAULT_SOURCE, source_names
+from usdrl_ros.sources.reader import DEFAULT_SOURCE, source_names
 
 STRIPS = 40
 _NODE_PARAMETERS = ("model", "engine", "source", "layout", "association")

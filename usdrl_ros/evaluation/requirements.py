@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from usdrl_ros.evaluation.figures import FIGURES, Estimate
+from usdrl_ros.evaluation.metrics.values import FIGURES, Estimate
 
 _COMPARISONS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 _PATTERN = re.compile(r"\s*([\w@.]+)\s*(>=|<=|>|<)\s*([-+.\deE]+)\s*")

@@ -9,19 +9,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from usdrl_ros.actions.events import Event, Phase
-from usdrl_ros.evaluation.bags import TRUTH, Bag, BagError, Topic
+from usdrl_ros.bags.labels import Label
+from usdrl_ros.bags.reader import TRUTH, Bag, BagError, Topic
 from usdrl_ros.evaluation.journal import Journal
-from usdrl_ros.evaluation.labels import Label
-from usdrl_ros.evaluation.metrics import Interval, intervals_of_events, intervals_of_truth
-from usdrl_ros.evaluation.outcome import Outcome
-from usdrl_ros.evaluation.strips import Strip
+from usdrl_ros.evaluation.metrics.detection import Interval, intervals_of_events, intervals_of_truth
+from usdrl_ros.evaluation.metrics.outcome import Outcome
+from usdrl_ros.evaluation.report.strips import Strip
 from usdrl_ros.evaluation.truth import check_truths, renamed, split_unknown
-from usdrl_ros.inference.engine import Engine
+from usdrl_ros.inference.contract import Engine
 from usdrl_ros.messages import message_to_event
 from usdrl_ros.problems import Problem
 from usdrl_ros.recognizer import Recognizer
 from usdrl_ros.settings import Settings
-from usdrl_ros.skeleton.sources import DEFAULT_SOURCE, Source, SourceReader, load_source
+from usdrl_ros.sources.reader import DEFAULT_SOURCE, Source, SourceReader, load_source
 
 EVENT_TYPE = "usdrl_ros/msg/ActionEvent"
 FAULTS = ("no_messages", "repeated_person", "bad_truth")

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from usdrl_ros.evaluation.assessment import Assessment
-from usdrl_ros.evaluation.comparing import TwoModels
-from usdrl_ros.evaluation.figures import FIGURES, Estimate
-from usdrl_ros.evaluation.metrics import THETAS
+from usdrl_ros.evaluation.comparison import TwoModels
+from usdrl_ros.evaluation.metrics.assessment import Assessment
+from usdrl_ros.evaluation.metrics.detection import THETAS
+from usdrl_ros.evaluation.metrics.values import FIGURES, Estimate
 from usdrl_ros.evaluation.truth import unknown_line
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from itertools import pairwise
 
-from usdrl_ros.evaluation.metrics import Interval
+from usdrl_ros.evaluation.metrics.detection import Interval
 
 
 def renamed(truths: Iterable[Interval], names: Mapping[str, str]) -> list[Interval]:

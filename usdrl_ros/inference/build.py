@@ -20,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
+from usdrl_ros.inference.contract import Engine, EngineError, Log, Options
 from usdrl_ros.inference.cuda import Device, open_device
-from usdrl_ros.inference.engine import Engine, EngineError, Log, Options, default_model
 from usdrl_ros.inference.engine_cache import (
     CacheError,
     EngineKey,
@@ -30,6 +30,7 @@ from usdrl_ros.inference.engine_cache import (
     read_plan,
     write_plan,
 )
+from usdrl_ros.inference.factory import default_model
 from usdrl_ros.inference.model_file import OUTPUTS, ModelError, ModelFile, read_model_file
 from usdrl_ros.inference.tensorrt import PlanError, TensorRtEngine
 from usdrl_ros.inference.tensorrt_builder import PRECISIONS, WORKSPACE_MIB, build_plan

@@ -7,7 +7,8 @@ from types import TracebackType
 
 import numpy as np
 
-from usdrl_ros.inference.engine import Engine, EngineError, Options, Predictions, check_skeletons, open_engine
+from usdrl_ros.inference.contract import Engine, EngineError, Options, Predictions, check_skeletons
+from usdrl_ros.inference.factory import open_engine
 from usdrl_ros.inference.model_file import ModelFile
 
 

@@ -7,7 +7,7 @@ from types import TracebackType
 
 import numpy as np
 
-from usdrl_ros.inference.engine import EngineError, Options, Predictions, check_predictions, check_skeletons
+from usdrl_ros.inference.contract import EngineError, Options, Predictions, check_predictions, check_skeletons
 from usdrl_ros.inference.model_file import INPUT, OUTPUTS, ModelFile
 
 try:

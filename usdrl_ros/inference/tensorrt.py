@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from usdrl_ros.inference.contract import EngineError, Log, Predictions, check_predictions, check_skeletons
 from usdrl_ros.inference.cuda import Device, driver_library
-from usdrl_ros.inference.engine import EngineError, Log, Predictions, check_predictions, check_skeletons
 from usdrl_ros.inference.model_file import INPUT, OUTPUTS, ModelFile, ModelInfo
 from usdrl_ros.inference.tensorrt_execution import Buffer, Execution, Session, scratch_size
 from usdrl_ros.inference.tensorrt_library import Library

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from usdrl_ros.inference.engine import EngineError, Log
+from usdrl_ros.inference.contract import EngineError, Log
 from usdrl_ros.inference.model_file import INPUT, OUTPUTS, ModelFile
 from usdrl_ros.inference.onnx_graph import GraphError
 from usdrl_ros.inference.onnx_rewrite import to_float16, to_opset_17

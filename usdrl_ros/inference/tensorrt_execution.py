@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from usdrl_ros.inference.contract import EngineError, Log
 from usdrl_ros.inference.cuda import CudaGraph, Device
-from usdrl_ros.inference.engine import EngineError, Log
 from usdrl_ros.inference.engine_cache import CacheError, write_atomically
 from usdrl_ros.inference.model_file import INPUT, OUTPUTS
 from usdrl_ros.inference.tensorrt_library import Library

@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from usdrl_ros.inference.engine import EngineError
+from usdrl_ros.inference.contract import EngineError
 
 MODULES = ("tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings")
 """Under which names it is installed; the first that works is taken."""

@@ -1,4 +1,4 @@
-"""The perception node's subscription: any source's messages in, `SkeletonFrame`s out."""
+"""The perception node's subscription: any source's messages in, `Frame`s out."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from usdrl_ros.nodes.distribution import (
 )
 from usdrl_ros.nodes.parameters import ParameterError
 from usdrl_ros.problems import Problem
-from usdrl_ros.skeleton.serialized import decoder
-from usdrl_ros.skeleton.sources import SkeletonFrame, SourceError, SourceReader, load_source, source_names
+from usdrl_ros.skeleton.person import Frame
+from usdrl_ros.sources.reader import SourceError, SourceReader, load_source, source_names
+from usdrl_ros.sources.serialized import decoder
 
 _MOST_PUBLISHERS = 64
 """Publishers whose numbers are kept."""
@@ -97,7 +98,7 @@ class SkeletonInput:
             self._node.destroy_subscription(self._subscription)
             self._subscription = None
 
-    def read(self, message: bytes) -> SkeletonFrame:
+    def read(self, message: bytes) -> Frame:
         """What a serialized message shows; what has no stamp is of now."""
         return self._reader.read_serialized(message, self._decode, self._node.get_clock().now().nanoseconds)
 

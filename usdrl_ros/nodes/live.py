@@ -16,8 +16,8 @@ from typing import Any
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 
-from usdrl_ros.evaluation.bag_writer import BagWriter
-from usdrl_ros.evaluation.bags import SKELETONS, TRUTH
+from usdrl_ros.bags.reader import SKELETONS, TRUTH
+from usdrl_ros.bags.writer import BagWriter
 from usdrl_ros.nodes.observer import Observer
 
 _START_S = 60.0

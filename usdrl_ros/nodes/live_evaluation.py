@@ -17,21 +17,21 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from usdrl_ros.actions.events import Event, Phase
-from usdrl_ros.evaluation.bags import TRUTH, Bag, BagError, read_events
+from usdrl_ros.actions.scores import Scores
+from usdrl_ros.bags.labels import LabelError, labels_of_bag
+from usdrl_ros.bags.reader import TRUTH, Bag, BagError, read_events
 from usdrl_ros.evaluation.batch import Plan
 from usdrl_ros.evaluation.journal import Journal
-from usdrl_ros.evaluation.labels import LabelError, labels_of_bag
-from usdrl_ros.evaluation.metrics import Interval, intervals_of_truth
+from usdrl_ros.evaluation.metrics.detection import Interval, intervals_of_truth
+from usdrl_ros.evaluation.report.strips import make_strips
 from usdrl_ros.evaluation.run import BagRun, skeleton_topic
-from usdrl_ros.evaluation.strips import make_strips
 from usdrl_ros.evaluation.truth import check_truths, renamed
 from usdrl_ros.messages import message_to_event, time_to_ns
 from usdrl_ros.msg import ActionEvent, ActionScores, ActionVocabulary
 from usdrl_ros.nodes.conversion import MissingMessagesError, first_message_class
 from usdrl_ros.nodes.live import LiveError, play_live
 from usdrl_ros.problems import Problem
-from usdrl_ros.recognizer import Scores
-from usdrl_ros.skeleton.sources import SourceError, SourceReader, load_source
+from usdrl_ros.sources.reader import SourceError, SourceReader, load_source
 
 _DEPTH = 1000
 _OPEN_STAMPS = 1000

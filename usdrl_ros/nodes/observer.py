@@ -13,7 +13,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from usdrl_ros.actions.events import Event, Phase
-from usdrl_ros.evaluation.bag_writer import BagWriter
+from usdrl_ros.bags.writer import BagWriter
 from usdrl_ros.messages import message_to_event, time_to_ns
 from usdrl_ros.msg import ActionEvent, ActionScores, ActionVocabulary, SkeletonArray
 

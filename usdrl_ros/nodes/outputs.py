@@ -15,15 +15,15 @@ from rclpy.qos_overriding_options import InvalidQosOverridesError, QoSOverriding
 from visualization_msgs.msg import MarkerArray
 
 from usdrl_ros.actions.events import Event, Phase
-from usdrl_ros.inference.engine import ModelInfo
+from usdrl_ros.actions.scores import Scores
+from usdrl_ros.inference.model_file import ModelInfo
 from usdrl_ros.messages import event_to_message, scores_to_message, vocabulary_to_message
 from usdrl_ros.msg import ActionEvent, ActionScores, ActionVocabulary
 from usdrl_ros.nodes import intents
 from usdrl_ros.nodes.conversion import MissingMessagesError, first_message_class, message_types
 from usdrl_ros.nodes.markers import RunningActions, people_markers
 from usdrl_ros.nodes.parameters import ParameterError
-from usdrl_ros.recognizer import Scores
-from usdrl_ros.skeleton.sources import SkeletonFrame
+from usdrl_ros.skeleton.person import Frame
 
 ACTIONS, SCORES, VOCABULARY, MARKERS = "usdrl/actions", "usdrl/scores", "usdrl/vocabulary", "usdrl/markers"
 _DEPTH = 50
@@ -95,7 +95,7 @@ class Outputs:
             if self._intent_class is not None and event.phase == Phase.STARTED:
                 self._intents.publish(intents.event_to_intent(self._intent_class, event, self._intent_names))
 
-    def publish_people(self, frame: SkeletonFrame) -> None:
+    def publish_people(self, frame: Frame) -> None:
         """Publish the markers of a frame, if somebody listens and the last ones are old enough."""
         now = time.monotonic()
         if not self._with_markers or now < self._next_markers_at or not self._markers.get_subscription_count():

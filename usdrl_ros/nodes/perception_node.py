@@ -20,8 +20,9 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 
 from usdrl_ros.actions.events import Event
-from usdrl_ros.inference.engine import Engine, ModelError, default_model, load_engine
-from usdrl_ros.inference.model_file import read_model_file
+from usdrl_ros.inference.contract import Engine
+from usdrl_ros.inference.factory import default_model, load_engine
+from usdrl_ros.inference.model_file import ModelError, read_model_file
 from usdrl_ros.nodes.diagnostics import Monitor
 from usdrl_ros.nodes.distribution import answer_refused_transitions
 from usdrl_ros.nodes.input import SkeletonInput

@@ -12,9 +12,9 @@ from rclpy.exceptions import NameValidationException
 from rclpy.expand_topic_name import expand_topic_name
 from rclpy.validate_full_topic_name import validate_full_topic_name
 
-from usdrl_ros.inference.engine import ENGINES, PRECISIONS
+from usdrl_ros.inference.factory import ENGINES, PRECISIONS
 from usdrl_ros.nodes.parameters import ParameterError, ParameterSpec, parameter_file, settings_of, settings_parameters
-from usdrl_ros.skeleton.sources import DEFAULT_SOURCE
+from usdrl_ros.sources.reader import DEFAULT_SOURCE
 
 _MODEL = "the engine is built from it when the node configures"
 _INPUT = "the subscription is made from it"

@@ -28,12 +28,12 @@ from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLi
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys.store import Typestore
 
-from usdrl_ros.evaluation.bag_writer import STORAGES
-from usdrl_ros.evaluation.bags import BagError, typestore
-from usdrl_ros.evaluation.definitions import definitions_of
+from usdrl_ros.bags.definitions import definitions_of
+from usdrl_ros.bags.reader import BagError, typestore
+from usdrl_ros.bags.writer import STORAGES
 from usdrl_ros.nodes.conversion import message_class
 from usdrl_ros.nodes.parameters import ParameterSpec, declare, values_of
-from usdrl_ros.skeleton.sources import DEFAULT_SOURCE, SourceError, load_source
+from usdrl_ros.sources.reader import DEFAULT_SOURCE, SourceError, load_source
 
 PARAMETERS = (
     ParameterSpec("bag", "", "Directory of the bag; empty: recording_DATE-TIME in the current directory."),

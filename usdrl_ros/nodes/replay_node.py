@@ -21,10 +21,10 @@ from rclpy.time import Time
 from rclpy.utilities import remove_ros_args
 from rosgraph_msgs.msg import Clock
 
-from usdrl_ros.evaluation.bags import Bag, BagError, Topic
+from usdrl_ros.bags.reader import Bag, BagError, Topic
 from usdrl_ros.nodes.conversion import message_class
 from usdrl_ros.nodes.parameters import ParameterSpec, declare, values_of
-from usdrl_ros.skeleton.sources import load_source, source_names
+from usdrl_ros.sources.reader import load_source, source_names
 
 OUTPUTS = ("/usdrl/actions", "/usdrl/scores", "/usdrl/vocabulary")
 """Topics left out unless they are asked for."""

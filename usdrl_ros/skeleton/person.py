@@ -1,10 +1,12 @@
-"""One person's joints at one instant, in whatever layout they came."""
+"""What one skeleton message shows: a frame of people, each in the joint layout in which they came."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+
+from usdrl_ros.problems import Problem
 
 
 @dataclass(frozen=True)
@@ -22,3 +24,20 @@ class Person:
     layout: str
     joints: np.ndarray
     confidence: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The people of one skeleton message.
+
+    Args:
+        stamp_ns: Nanoseconds on the clock of the message's header; 0 where neither the message nor its reader has one.
+        frame_id: The coordinate frame of the joints.
+        people: In the order of the message.
+        problems: What in the message could not be used.
+    """
+
+    stamp_ns: int
+    frame_id: str
+    people: list[Person]
+    problems: list[Problem] = field(default_factory=list)

@@ -1,0 +1,280 @@
+"""Where the truth comes from, and what is told of truth and bags that are not right."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+from evaluation_bags import HandEngine, make_recording
+
+from usdrl_ros.bags.labels import LabelError, labels_of_bag, read_classes, read_csv, read_pku_mmd
+from usdrl_ros.bags.reader import SKELETONS, TRUTH, read_messages
+from usdrl_ros.bags.writer import START_NS, BagWriter, write_recording
+from usdrl_ros.evaluation import __main__ as tool
+from usdrl_ros.evaluation.batch import Plan
+from usdrl_ros.evaluation.metrics.detection import Interval
+from usdrl_ros.evaluation.truth import check_truths
+from usdrl_ros.recording import Segment
+from usdrl_ros.sources.reader import load_source
+
+WAVES = {"alice": [(3.0, 6.0)], "bob": [(5.0, 8.0)]}
+SECONDS = 10.0
+
+
+@pytest.fixture
+def bag(tmp_path: Path) -> Path:
+    write_recording(make_recording(WAVES, SECONDS), tmp_path / "bag")
+    return tmp_path / "bag"
+
+
+@pytest.fixture(autouse=True)
+def hand_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Plan, "load_engine", lambda self: HandEngine())
+    monkeypatch.setattr(tool, "jobs_of", lambda options: 1)
+
+
+def evaluate(*arguments: object) -> tuple[int, dict]:
+    out = Path(str(arguments[0])).parent / "out.json"
+    code = tool.main([*map(str, arguments), "--json", str(out)])
+    return code, json.loads(out.read_text())
+
+
+def counts(document: dict) -> dict[str, tuple[int, int, int]]:
+    return {name: (a["true"], a["found"], a["false"]) for name, a in document["actions"].items()}
+
+
+# Labels in files
+
+
+def test_csv_in_any_order_with_notes_and_blanks(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text("\ufeff# by hand\n\nAction , end,start,note\nwave,2.5, 1.25 ,x\n'sit',4,3,\n", encoding="utf-8")
+    wave, sit = read_csv(path)
+    assert (wave.action, wave.start_ns, wave.end_ns, wave.person_id) == ("wave", 1_250_000_000, 2_500_000_000, "")
+    assert sit.action == "'sit'"
+    assert wave.interval("r", 7 * 10**18) == Interval("r", "wave", 1.25, 2.5)
+
+
+@pytest.mark.parametrize("unit", [1, 10**9])
+def test_csv_of_stamps_keeps_every_digit(tmp_path: Path, unit: int) -> None:
+    path = tmp_path / "labels.csv"
+    start, end = (
+        ("1700000001.123456789", "1700000002.5") if unit == 1 else ("1700000001123456789", "1700000002500000000")
+    )
+    path.write_text(f"start,end,action,person\n{start},{end},wave,alice\n")
+    (label,) = read_csv(path)
+    assert (label.start_ns, label.end_ns) == (1_700_000_001_123_456_789, 1_700_000_002_500_000_000)
+    assert label.interval("r", START_NS) == Interval("r", "wave", 1.123456789, 2.5, person_id="alice")
+
+
+def test_pku_mmd_labels(tmp_path: Path) -> None:
+    path = tmp_path / "0002-M.txt"
+    path.write_text("13,90,180,1\n33,300,330,0\n\n")
+    classes = read_classes("pku_mmd")
+    assert len(classes) == 51
+    wave, sit = read_pku_mmd(path, 30.0, classes)
+    assert (wave.action, wave.start_ns, wave.end_ns) == ("wave", 3 * 10**9, 6 * 10**9)
+    assert (sit.action, sit.start_ns, sit.end_ns) == ("sit_down", 10 * 10**9, 11 * 10**9)
+
+
+def test_classes_are_those_of_the_training() -> None:
+    pku_mmd = pytest.importorskip("training.data.pku_mmd", reason="the training part needs more packages")
+    assert tuple(read_classes("pku_mmd")) == pku_mmd.ACTIONS
+
+
+def test_own_classes(tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_text("jump\n\nwave\n")
+    assert read_classes(str(tmp_path / "classes.txt")) == ["jump", "wave"]
+    with pytest.raises(LabelError, match="neither a file, nor one of pku_mmd"):
+        read_classes("octopus")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("a.txt", "1,2", "line 1: '1,2' is no label"),
+        ("a.txt", "99,2,3,1", "line 1: class 99, expected 1 to 51"),
+        ("a.txt", "1,9,3,1", "the end of 'bow' is not after its start"),
+        ("a.csv", "1,2,wave\n\n3,4\n", "line 3: '3,4' is no label"),
+        ("a.csv", b"\xff\xfe\x00", "it is no UTF-8 text"),
+    ],
+)
+def test_wrong_files_name_their_line(tmp_path: Path, name: str, text: str | bytes, told: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(LabelError, match=told) as error:
+        labels_of_bag(path, tmp_path / "a", frame_rate=30, classes=read_classes("pku_mmd"), one_bag=True)
+    assert str(path) in str(error.value)
+
+
+def test_labels_find_their_bag(tmp_path: Path) -> None:
+    def find(labels: Path, one_bag: bool, frame_rate: float | None = 30):
+        return labels_of_bag(labels, Path("take.mcap"), frame_rate=frame_rate, classes=["wave"], one_bag=one_bag)
+
+    with pytest.raises(LabelError, match=r"neither take\.csv nor take\.txt"):
+        find(tmp_path, False)
+    (tmp_path / "take.txt").write_text("1,30,60,1\n")
+    assert [label.end_ns for label in find(tmp_path, False)] == [2 * 10**9]
+    with pytest.raises(LabelError, match="--frame-rate"):
+        find(tmp_path, False, None)
+    (tmp_path / "take.csv").write_text("1,3,wave\n")
+    assert [label.end_ns for label in find(tmp_path, False)] == [3 * 10**9]
+    with pytest.raises(LabelError, match="must be a directory"):
+        find(tmp_path / "take.csv", False)
+
+
+@pytest.mark.parametrize("stamps", [False, True])
+def test_evaluation_by_a_csv_equals_that_by_the_topic(bag: Path, tmp_path: Path, stamps: bool) -> None:
+    labels = tmp_path / "bag.csv"
+    offset = START_NS // 10**9 if stamps else 0
+    lines = [f"{a + offset},{b + offset},wave,{who}\n" for who, times in WAVES.items() for a, b in times]
+    labels.write_text("".join(lines))
+    code, by_topic = evaluate(bag)
+    code_labels, by_labels = evaluate(bag, "--labels", tmp_path)
+    assert code == code_labels == 0
+    assert by_labels["figures"] == by_topic["figures"]
+    assert counts(by_labels) == {"wave": (2, 2, 0)}
+
+
+def test_evaluation_by_pku_mmd_labels(bag: Path, tmp_path: Path) -> None:
+    (tmp_path / "bag.txt").write_text("13,90,180,1\n13,150,240,1\n")
+    code, document = evaluate(bag, "--labels", tmp_path / "bag.txt", "--frame-rate", 30)
+    assert counts(document) == {"wave": (2, 2, 0)}
+    assert code == 1  # alice's and bob's waves overlap, and the labels do not say whose they are
+
+
+# What is not right
+
+
+def test_checks_by_hand() -> None:
+    def truth(start: float, end: float, person_id: str = "p", action: str = "wave") -> Interval:
+        return Interval("r", action, start, end, person_id=person_id)
+
+    fine = [truth(0, 2), truth(2, 4), truth(1, 3, "q"), truth(9.5, 12)]
+    assert check_truths(fine, 10.0) == (fine, [])
+    kept, (told,) = check_truths([*fine, truth(10, 11), truth(-3, 0)], 10.0)
+    assert kept == fine
+    assert told.startswith("2 true actions outside the recording, 0 to 10.00 s, left out, first: 'wave' of p 10.00")
+    crossing = truth(3, 5, action="sit")
+    kept, (told,) = check_truths([*fine, crossing], 10.0)
+    assert kept == [*fine, crossing]
+    assert told.startswith("1 pair of true actions of one person overlap, all are counted, first: 'wave' of p 2.00")
+
+
+def test_truth_outside_and_overlapping_is_told(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    recording = make_recording(WAVES, SECONDS)
+    segments = (*recording.segments, Segment(5, 7, "wave", "alice"), Segment(20, 21, "wave", "bob"))
+    write_recording(dataclasses.replace(recording, segments=segments), tmp_path / "bag")
+    code, document = evaluate(tmp_path / "bag")
+    assert code == 1
+    outside, overlapping = capsys.readouterr().err.splitlines()
+    assert outside.startswith(f"{tmp_path}/bag: 1 true action outside the recording")
+    assert overlapping.startswith(f"{tmp_path}/bag: 1 pair of true actions of one person overlap")
+    assert counts(document)["wave"] == (3, 2, 0)
+    assert document["faults"] == [outside, overlapping]
+
+
+def test_two_people_with_one_id_are_told(bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    with BagWriter(tmp_path / "twins") as writer:
+        for topic, stamp_ns, message in read_messages(bag):
+            if topic == SKELETONS:
+                for skeleton in message.skeletons:
+                    skeleton.person_id = "alice"
+            writer.write(topic, stamp_ns, message)
+    code, document = evaluate(tmp_path / "twins")
+    assert code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{tmp_path}/twins: 300 x repeated_person, first: person 'alice'")
+    assert document["problems"] == {"repeated_person": 300}
+
+
+def test_unknown_storage_is_told_and_the_other_bag_goes_on(
+    bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    other = tmp_path / "other"
+    write_recording(make_recording(WAVES, SECONDS), other)
+    metadata = other / "metadata.yaml"
+    metadata.write_text(metadata.read_text().replace("storage_identifier: mcap", "storage_identifier: octopus"))
+    code, document = evaluate(other, bag)
+    assert code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{other}: ")
+    assert "octopus" in line
+    assert counts(document) == {"wave": (2, 2, 0)}
+    assert list(document["failed"]) == [str(other)]
+
+
+def test_truth_that_ends_before_it_starts_is_told(bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    with BagWriter(tmp_path / "turned") as writer:
+        for topic, stamp_ns, message in read_messages(bag):
+            if topic == TRUTH and message.person_id == "bob":
+                message.start, message.end = message.end, message.start
+            writer.write(topic, stamp_ns, message)
+    code, document = evaluate(tmp_path / "turned")
+    assert code == 1
+    assert "1 x bad_truth, first: 'wave' on /usdrl/ground_truth ignored" in capsys.readouterr().err
+    assert counts(document) == {"wave": (1, 1, 1)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "give bags, or --compare"),
+        (["BAG", "--compare", "a", "b"], "not both"),
+        (["BAG", "--labels", "nowhere"], "--labels nowhere: no such file"),
+        (["BAG", "--labels", ".", "--truth", "/t"], "one place only"),
+        (["BAG", "--no-truth", "--require", "edit>0"], "--no-truth leaves nothing"),
+        (["BAG", "--require", "mAP>=0.5"], "there is no figure mAP"),
+        (["BAG", "--require", "mAP_action@0.5=0.5"], "is no requirement"),
+        (["BAG", "--set", "start=0.5"], "there is no such setting"),
+        (["BAG", "--set", "start_threshold=high"], "'high' is no number"),
+        (["BAG", "--set", "start_threshold=2"], "start_threshold is 2.0, must be from"),
+        (["BAG", "--rename", "wave"], "--rename 'wave': expected NAME=VALUE"),
+        (["BAG", "--jobs", "0"], "--jobs is 0, must be from 1"),
+        (["BAG", "--params", "nowhere.yaml"], "--params nowhere.yaml: cannot be read"),
+    ],
+)
+def test_wrong_options_end_with_one_line(arguments: list[str], told: str, capsys: pytest.CaptureFixture) -> None:
+    assert tool.main(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert told in printed.err
+
+
+def test_unknown_source_is_told_for_the_bag(bag: Path, capsys: pytest.CaptureFixture) -> None:
+    assert tool.main([str(bag), "--source", "octopus"]) == 1
+    assert "octopus" in capsys.readouterr().err
+
+
+def test_names_come_from_a_file(bag: Path, tmp_path: Path) -> None:
+    (tmp_path / "bag.csv").write_text("3,6,greet,alice\n5,8,hello,bob\n")
+    (tmp_path / "names.yaml").write_text("greet: wave\nhello: wave\n")
+    code, document = evaluate(bag, "--labels", tmp_path, "--rename", tmp_path / "names.yaml")
+    assert code == 0
+    assert counts(document) == {"wave": (2, 2, 0)}
+    (tmp_path / "names.yaml").write_text("greet: [wave]\n")
+    assert tool.main([str(bag), "--rename", str(tmp_path / "names.yaml")]) == 2
+
+
+def test_settings_come_from_the_nodes_parameters(bag: Path, tmp_path: Path) -> None:
+    params = tmp_path / "robot.yaml"
+    params.write_text("/perception:\n  ros__parameters:\n    min_observed_s: 7.0\n    markers: true\n")
+    _, document = evaluate(bag, "--params", params)
+    starts = [event["started"] for events in document["events"].values() for event in events]
+    assert starts
+    assert min(starts) >= 7.0
+    _, document = evaluate(bag, "--params", params, "--set", "min_observed_s=0.5")
+    assert min(event["started"] for events in document["events"].values() for event in events) < 5.0
+
+
+def test_topic_is_found_by_its_type(bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    with BagWriter(tmp_path / "robot") as writer:
+        for topic, stamp_ns, message in read_messages(bag):
+            writer.write("/robot_1/people" if topic == SKELETONS else topic, stamp_ns, message)
+    code, document = evaluate(tmp_path / "robot")
+    assert code == 0
+    assert counts(document) == {"wave": (2, 2, 0)}
+    assert load_source("skeletons").message_types[0] == "usdrl_ros/msg/SkeletonArray"

@@ -1,1 +1,0 @@
-"""How good the shipped model is: what `training.evaluate_box` measures."""

@@ -1,0 +1,1 @@
+"""How good recognised actions are: detection, segmentation, delays, calibration, with confidence intervals."""

@@ -1,0 +1,1 @@
+"""Who is where: ids by motion, placing in a fixed frame, several cameras."""
