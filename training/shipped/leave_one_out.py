@@ -43,7 +43,7 @@ from usdrl_ros.recording import Recording
 from usdrl_ros.settings import Settings
 
 CONFIG = Path(__file__).parents[1] / "configs" / "hri_2_sessions.yaml"
-CHOSEN_ON = {"test": ("test",), "choose": ("train", "validation"), "all": PARTS}
+CHOSEN_ON = {"test": ("test",), "validation": ("validation",), "choose": ("train", "validation"), "all": PARTS}
 STARTS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85)
 """Values of `start_threshold` that make a set's curve."""
 FALSE_A_MINUTE = 1.0
