@@ -81,6 +81,7 @@ class RobotConfig(EncoderConfig):
     )
     on_actions: float = option(0.0, "share of the windows that end in an action drawn evenly, or soon after it")
     contrastive: float = option(0.0, "weight of the supervised contrastive loss of the embedding")
+    rest_s: float = option(0.0, "seconds of background that are put between repeats of an action without a pause")
     background_weight: float = option(1.0, "of background frames in the loss of detection")
     window_s: float = option(5.0, "seconds of a window")
     slower: float = option(1.4, "largest factor by which actions are slower than recorded")
@@ -221,7 +222,7 @@ class RobotData(lightning.LightningDataModule):
         self.spaces = label_spaces(archive, len(words_of(archive)))
         self.spaces[~np.isin(set_names(archive), config.partly_labelled)] = True
         length = WindowLength(config.window_s)
-        source = FrameSource(archive, chosen, length, people)
+        source = FrameSource(archive, chosen, length, people, rest_s=config.rest_s)
         sets = [name.partition("/")[0] for name in archive.names[chosen]]
         if unknown := sorted(set(config.share) - set(sets)):
             raise ConfigError(f"share: {', '.join(unknown)}: there are {', '.join(sorted(set(sets)))}")
