@@ -109,7 +109,7 @@ def test_exported_marks_are_never_overwritten(tmp_path: Path, capsys) -> None:
         ("start,stop,action\n1,2,wave\n", "line 1: its heading lacks end"),
         ("1,2,wave\n3,x,sit\n", "line 2: 'x' is no time"),
         ("1,2,wave\n3,2.5,sit\n", "line 2: the end of 'sit' is not after its start"),
-        ("1,2\n", "line 1: '1,2' is no label"),
+        ("1,2\n", "line 1: '1,2' has no action"),
         ("1,nan,wave\n", "'nan' is no time"),
         ("1,1700000001,wave\n", "must both be seconds from the start"),
         ("9,12,wave\n", "1 true action outside the recording, 0 to 3.90 s"),

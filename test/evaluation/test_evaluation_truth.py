@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from evaluation_bags import HandEngine, make_recording
 
-from usdrl_ros.bags.labels import LabelError, labels_of_bag, read_classes, read_csv, read_pku_mmd
 from usdrl_ros.bags.reader import SKELETONS, TRUTH, read_messages
 from usdrl_ros.bags.writer import START_NS, BagWriter, write_recording
 from usdrl_ros.evaluation import __main__ as tool
@@ -45,84 +44,7 @@ def counts(document: dict) -> dict[str, tuple[int, int, int]]:
     return {name: (a["true"], a["found"], a["false"]) for name, a in document["actions"].items()}
 
 
-# Labels in files
-
-
-def test_csv_in_any_order_with_notes_and_blanks(tmp_path: Path) -> None:
-    path = tmp_path / "labels.csv"
-    path.write_text("\ufeff# by hand\n\nAction , end,start,note\nwave,2.5, 1.25 ,x\n'sit',4,3,\n", encoding="utf-8")
-    wave, sit = read_csv(path)
-    assert (wave.action, wave.start_ns, wave.end_ns, wave.person_id) == ("wave", 1_250_000_000, 2_500_000_000, "")
-    assert sit.action == "'sit'"
-    assert wave.interval("r", 7 * 10**18) == Interval("r", "wave", 1.25, 2.5)
-
-
-@pytest.mark.parametrize("unit", [1, 10**9])
-def test_csv_of_stamps_keeps_every_digit(tmp_path: Path, unit: int) -> None:
-    path = tmp_path / "labels.csv"
-    start, end = (
-        ("1700000001.123456789", "1700000002.5") if unit == 1 else ("1700000001123456789", "1700000002500000000")
-    )
-    path.write_text(f"start,end,action,person\n{start},{end},wave,alice\n")
-    (label,) = read_csv(path)
-    assert (label.start_ns, label.end_ns) == (1_700_000_001_123_456_789, 1_700_000_002_500_000_000)
-    assert label.interval("r", START_NS) == Interval("r", "wave", 1.123456789, 2.5, person_id="alice")
-
-
-def test_pku_mmd_labels(tmp_path: Path) -> None:
-    path = tmp_path / "0002-M.txt"
-    path.write_text("13,90,180,1\n33,300,330,0\n\n")
-    classes = read_classes("pku_mmd")
-    assert len(classes) == 51
-    wave, sit = read_pku_mmd(path, 30.0, classes)
-    assert (wave.action, wave.start_ns, wave.end_ns) == ("wave", 3 * 10**9, 6 * 10**9)
-    assert (sit.action, sit.start_ns, sit.end_ns) == ("sit_down", 10 * 10**9, 11 * 10**9)
-
-
-def test_classes_are_those_of_the_training() -> None:
-    pku_mmd = pytest.importorskip("training.data.pku_mmd", reason="the training part needs more packages")
-    assert tuple(read_classes("pku_mmd")) == pku_mmd.ACTIONS
-
-
-def test_own_classes(tmp_path: Path) -> None:
-    (tmp_path / "classes.txt").write_text("jump\n\nwave\n")
-    assert read_classes(str(tmp_path / "classes.txt")) == ["jump", "wave"]
-    with pytest.raises(LabelError, match="neither a file, nor one of pku_mmd"):
-        read_classes("octopus")
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "told"),
-    [
-        ("a.txt", "1,2", "line 1: '1,2' is no label"),
-        ("a.txt", "99,2,3,1", "line 1: class 99, expected 1 to 51"),
-        ("a.txt", "1,9,3,1", "the end of 'bow' is not after its start"),
-        ("a.csv", "1,2,wave\n\n3,4\n", "line 3: '3,4' is no label"),
-        ("a.csv", b"\xff\xfe\x00", "it is no UTF-8 text"),
-    ],
-)
-def test_wrong_files_name_their_line(tmp_path: Path, name: str, text: str | bytes, told: str) -> None:
-    path = tmp_path / name
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(LabelError, match=told) as error:
-        labels_of_bag(path, tmp_path / "a", frame_rate=30, classes=read_classes("pku_mmd"), one_bag=True)
-    assert str(path) in str(error.value)
-
-
-def test_labels_find_their_bag(tmp_path: Path) -> None:
-    def find(labels: Path, one_bag: bool, frame_rate: float | None = 30):
-        return labels_of_bag(labels, Path("take.mcap"), frame_rate=frame_rate, classes=["wave"], one_bag=one_bag)
-
-    with pytest.raises(LabelError, match=r"neither take\.csv nor take\.txt"):
-        find(tmp_path, False)
-    (tmp_path / "take.txt").write_text("1,30,60,1\n")
-    assert [label.end_ns for label in find(tmp_path, False)] == [2 * 10**9]
-    with pytest.raises(LabelError, match="--frame-rate"):
-        find(tmp_path, False, None)
-    (tmp_path / "take.csv").write_text("1,3,wave\n")
-    assert [label.end_ns for label in find(tmp_path, False)] == [3 * 10**9]
-    with pytest.raises(LabelError, match="must be a directory"):
-        find(tmp_path / "take.csv", False)
+# Where the truth comes from
 
 
 @pytest.mark.parametrize("stamps", [False, True])

@@ -11,9 +11,9 @@ import yaml
 from ros_fixtures import LEFT, RIGHT, ROOT, Peer, own_domain, perception, pose, wait_until, write_model
 
 from usdrl_ros.actions.events import Phase
-from usdrl_ros.nodes.parameters import parameter_file
 from usdrl_ros.nodes.perception import main
-from usdrl_ros.nodes.perception_parameters import PARAMETERS
+from usdrl_ros.parameters import parameter_text
+from usdrl_ros.perception_parameters import PARAMETERS
 from usdrl_ros.settings import Settings
 
 SECOND = 10**9
@@ -237,8 +237,8 @@ def test_signal_ends_what_runs_and_the_node(domain, model, number):
     ("arguments", "line"),
     [
         ("-p model:=/no/such/model.onnx", "model /no/such/model.onnx is not there"),
-        ("-p rate:=1000.0", "parameter rate is 1000.0, must be a float from 0.5 to 60.0"),
-        ("-p rate:=10", "parameter rate is 10, must be a float from 0.5 to 60.0 (write 10.0)"),
+        ("-p rate:=1000.0", "parameter rate is 1000.0, must be a number from 0.5 to 60"),
+        ("-p rate:=fast", "parameter rate is 'fast', must be a number from 0.5 to 60"),
         ("-p threads:=many", "parameter threads is 'many', must be an integer from 1 to 64"),
         ("-p engine:=abacus", "parameter engine is 'abacus', must be one of auto"),
         ("-p precision:=fp8", "parameter precision is 'fp8', must be one of auto, fp32"),
@@ -273,6 +273,6 @@ def test_mistyped_parameter_is_told(domain, capfd):
 
 def test_perception_yaml_is_what_the_declaration_says():
     text = (ROOT / "config" / "perception.yaml").read_text()
-    assert text == parameter_file(PARAMETERS, text.splitlines()[0].removeprefix("# "))
+    assert text == parameter_text(PARAMETERS, text.splitlines()[0].removeprefix("# "))
     assert yaml.safe_load(text) == {"/**": {"ros__parameters": {spec.name: spec.default for spec in PARAMETERS}}}
     assert set(Settings.__dataclass_fields__) <= {spec.name for spec in PARAMETERS if spec.live}

@@ -16,8 +16,9 @@ from usdrl_ros.nodes.conversion import MissingMessagesError, first_message_class
 from usdrl_ros.nodes.distribution import answer_refused_transitions
 from usdrl_ros.nodes.intents import event_to_intent, intent_names
 from usdrl_ros.nodes.markers import RunningActions, people_markers
-from usdrl_ros.nodes.perception_parameters import PARAMETERS, fault_of_change
+from usdrl_ros.nodes.parameters import descriptor
 from usdrl_ros.nodes.statistics import Statistics
+from usdrl_ros.perception_parameters import PARAMETERS, fault_of_change
 from usdrl_ros.problems import Problem
 from usdrl_ros.skeleton.layouts import NTU_25, load_layout
 from usdrl_ros.skeleton.person import Person
@@ -196,7 +197,7 @@ def test_each_parameter_changes_while_running_or_says_why_not(spec):
     refused = fault_of_change(DEFAULTS, {spec.name: other}, configured=True)
     if spec.live:
         assert refused is None
-        assert "may change while the node is up" in spec.descriptor.additional_constraints
+        assert "may change while the node is up" in descriptor(spec).additional_constraints
     else:
         assert refused == f"{spec.name}: {spec.fixed}. Deactivate and clean it up first, or restart it"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from rosbags.typesys import get_types_from_msg
 
-from usdrl_ros.bags.reader import BagError, typestore
+from usdrl_ros.bags.types import BagError, typestore
 
 
 def definitions_of(name: str) -> dict[str, Any]:

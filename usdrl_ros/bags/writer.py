@@ -15,7 +15,7 @@ from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefiniti
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys.store import Typestore
 
-from usdrl_ros.bags.reader import SKELETONS, TRUTH, BagError, bag_message_types, typestore
+from usdrl_ros.bags.types import SKELETONS, TRUTH, BagError, bag_message_types, typestore
 from usdrl_ros.messages import skeletons_to_message, truth_to_message
 from usdrl_ros.recording import Recording
 from usdrl_ros.skeleton.person import Person

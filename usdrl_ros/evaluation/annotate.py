@@ -25,7 +25,7 @@ from usdrl_ros.bags.reader import EVENTS, TRUTH, Bag, BagError, bag_message_type
 from usdrl_ros.bags.writer import BagWriter
 from usdrl_ros.evaluation.metrics.detection import Interval, intervals_of_events
 from usdrl_ros.evaluation.run import EVENT_TYPE, run_bag, skeleton_topic
-from usdrl_ros.evaluation.truth import check_truths
+from usdrl_ros.evaluation.truth import check_truths, intervals_of_labels
 from usdrl_ros.inference.factory import default_model, load_engine
 from usdrl_ros.inference.model_file import ModelError
 from usdrl_ros.messages import message_to_event, truth_to_message
@@ -103,7 +103,7 @@ def _mark(options: argparse.Namespace) -> int:
     """Copy a bag, with the marks of a CSV as its ground truth instead of what it had."""
     labels = read_csv(options.csv)
     origin_ns, newest_ns, frame_id = _span(options)
-    marks = [label.interval(str(options.bag), origin_ns) for label in labels]
+    marks = intervals_of_labels(str(options.bag), labels, origin_ns)
     kept, faults = check_truths(marks, (newest_ns - origin_ns) / 1e9)
     for fault in faults:
         print(f"{options.csv}: {fault}", file=sys.stderr)
@@ -128,8 +128,8 @@ def _truth_messages(labels: Sequence[Label], origin_ns: int, frame_id: str) -> I
     """(stamp, topic, message, nothing) of each label, in the order of their ends."""
     stamped = []
     for label in labels:
-        offset_ns = 0 if label.stamps else origin_ns
-        stamped.append((offset_ns + label.end_ns, offset_ns + label.start_ns, label))
+        start_ns, end_ns = label.times_ns(origin_ns)
+        stamped.append((end_ns, start_ns, label))
     for number, (end_ns, start_ns, label) in enumerate(sorted(stamped, key=lambda entry: entry[:2])):
         message = truth_to_message(
             bag_message_types(),

@@ -13,7 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from usdrl_ros.bags.labels import LabelError, labels_of_bag
+from usdrl_ros.bags.label_files import labels_of_bag
+from usdrl_ros.bags.labels import LabelError
 from usdrl_ros.bags.reader import BagError
 from usdrl_ros.evaluation.journal import Journal
 from usdrl_ros.evaluation.report.strips import make_strips

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from usdrl_ros.bags.labels import read_classes
+from usdrl_ros.bags.label_files import read_classes
 from usdrl_ros.bags.reader import TRUTH
 from usdrl_ros.evaluation.batch import Plan, default_jobs
 from usdrl_ros.evaluation.requirements import Requirement

@@ -15,7 +15,7 @@ from usdrl_ros.evaluation.journal import Journal
 from usdrl_ros.evaluation.metrics.detection import Interval, intervals_of_events, intervals_of_truth
 from usdrl_ros.evaluation.metrics.outcome import Outcome
 from usdrl_ros.evaluation.report.strips import Strip
-from usdrl_ros.evaluation.truth import check_truths, renamed, split_unknown
+from usdrl_ros.evaluation.truth import check_truths, intervals_of_labels, renamed, split_unknown
 from usdrl_ros.inference.contract import Engine
 from usdrl_ros.messages import message_to_event
 from usdrl_ros.problems import Problem
@@ -182,7 +182,7 @@ def run_bag(
         tally.note([Problem("no_messages", f"topic {topic} holds no message")])
 
     if labels is not None:
-        given = [label.interval(str(path), tally.origin_ns) for label in labels]
+        given = intervals_of_labels(str(path), labels, tally.origin_ns)
     else:
         given = intervals_of_truth(str(path), truths, tally.origin_ns)
     kept, faults = check_truths(renamed(given, names or {}), (tally.newest_ns - tally.origin_ns) / 1e9)

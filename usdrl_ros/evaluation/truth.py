@@ -8,7 +8,17 @@ from dataclasses import replace
 from difflib import get_close_matches
 from itertools import pairwise
 
+from usdrl_ros.bags.labels import Label
 from usdrl_ros.evaluation.metrics.detection import Interval
+
+
+def intervals_of_labels(recording: str, labels: Iterable[Label], origin_ns: int) -> list[Interval]:
+    """The labels as intervals, in seconds from the recording's first skeletons, whose stamp is `origin_ns`."""
+    intervals = []
+    for label in labels:
+        start, end = ((time_ns - origin_ns) / 1e9 for time_ns in label.times_ns(origin_ns))
+        intervals.append(Interval(recording, label.action, start, end, person_id=label.person_id))
+    return intervals
 
 
 def renamed(truths: Iterable[Interval], names: Mapping[str, str]) -> list[Interval]:

@@ -20,7 +20,7 @@ from usdrl_ros.nodes.distribution import (
     UnsupportedEventTypeError,
     with_information,
 )
-from usdrl_ros.nodes.parameters import ParameterError
+from usdrl_ros.parameters import ParameterError
 from usdrl_ros.problems import Problem
 from usdrl_ros.skeleton.person import Frame
 from usdrl_ros.sources.reader import SourceError, SourceReader, load_source, source_names

@@ -18,14 +18,15 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from usdrl_ros.actions.events import Event, Phase
 from usdrl_ros.actions.scores import Scores
-from usdrl_ros.bags.labels import LabelError, labels_of_bag
+from usdrl_ros.bags.label_files import labels_of_bag
+from usdrl_ros.bags.labels import LabelError
 from usdrl_ros.bags.reader import TRUTH, Bag, BagError, read_events
 from usdrl_ros.evaluation.batch import Plan
 from usdrl_ros.evaluation.journal import Journal
 from usdrl_ros.evaluation.metrics.detection import Interval, intervals_of_truth
 from usdrl_ros.evaluation.report.strips import make_strips
 from usdrl_ros.evaluation.run import BagRun, skeleton_topic
-from usdrl_ros.evaluation.truth import check_truths, renamed
+from usdrl_ros.evaluation.truth import check_truths, intervals_of_labels, renamed
 from usdrl_ros.messages import message_to_event, time_to_ns
 from usdrl_ros.msg import ActionEvent, ActionScores, ActionVocabulary
 from usdrl_ros.nodes.conversion import MissingMessagesError, first_message_class
@@ -154,7 +155,7 @@ def _run(path: str, plan: Plan, rate: float, progress: Callable[[int, int], None
         )
         truths: list[Interval] | None = None
         if labels is not None:
-            truths = [label.interval(path, listener.first_ns) for label in labels]
+            truths = intervals_of_labels(path, labels, listener.first_ns)
         elif truth_topic is not None:
             truths = intervals_of_truth(path, read_events(path, truth_topic), listener.first_ns)
         span_s = (listener.newest_ns - listener.first_ns) / 1e9

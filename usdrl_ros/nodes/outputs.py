@@ -22,7 +22,7 @@ from usdrl_ros.msg import ActionEvent, ActionScores, ActionVocabulary
 from usdrl_ros.nodes import intents
 from usdrl_ros.nodes.conversion import MissingMessagesError, first_message_class, message_types
 from usdrl_ros.nodes.markers import RunningActions, people_markers
-from usdrl_ros.nodes.parameters import ParameterError
+from usdrl_ros.parameters import ParameterError
 from usdrl_ros.skeleton.person import Frame
 
 ACTIONS, SCORES, VOCABULARY, MARKERS = "usdrl/actions", "usdrl/scores", "usdrl/vocabulary", "usdrl/markers"

@@ -21,7 +21,7 @@ def main(args: Sequence[str] | None = None) -> int:
 def _program(stop: threading.Event, arguments: Sequence[str]) -> int:
     from usdrl_ros.nodes.perception_node import perceive
 
-    return perceive(stop)
+    return perceive(arguments, stop)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,12 @@ from usdrl_ros.nodes.diagnostics import Monitor
 from usdrl_ros.nodes.distribution import answer_refused_transitions
 from usdrl_ros.nodes.input import SkeletonInput
 from usdrl_ros.nodes.outputs import Outputs
-from usdrl_ros.nodes.parameters import ParameterError, declare, settings_of, values_of
-from usdrl_ros.nodes.perception_parameters import PARAMETERS, fault_of_change
+from usdrl_ros.nodes.parameters import accept_other_types, declare, values_of
 from usdrl_ros.nodes.statistics import Statistics
 from usdrl_ros.nodes.status import Status, inactive, ok, silent, watching
 from usdrl_ros.nodes.worker import Worker
+from usdrl_ros.parameters import ParameterError, settings_of
+from usdrl_ros.perception_parameters import PARAMETERS, fault_of_change
 from usdrl_ros.problems import Problem
 from usdrl_ros.recognizer import Recognizer, Step
 
@@ -60,10 +61,11 @@ class PerceptionNode(LifecycleNode):
         ParameterError: A parameter given at the start may not have its value.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, arguments: Sequence[str] = (), **kwargs: Any) -> None:
         super().__init__("perception", **kwargs)
         answer_refused_transitions(self)
-        declare(self, PARAMETERS)
+        declare(self, PARAMETERS, arguments)
+        accept_other_types(self, PARAMETERS)
         settings_of(values_of(self, PARAMETERS))
         self.add_on_set_parameters_callback(self._check_parameters)
         self.monitor = Monitor(self)
@@ -276,11 +278,11 @@ class PerceptionNode(LifecycleNode):
         self.get_logger().info(self.monitor.summary())
 
 
-def perceive(stop: threading.Event) -> int:
-    """Run the node until it is told to stop; the exit code."""
+def perceive(arguments: Sequence[str], stop: threading.Event) -> int:
+    """Run the node until `stop` is set; return the exit code."""
     if stop.is_set():
         return 0
-    node = PerceptionNode()
+    node = PerceptionNode(arguments)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:

@@ -47,7 +47,7 @@ def _run_in_ros(
     from rclpy.exceptions import NameValidationException, ParameterException
     from rclpy.signals import SignalHandlerOptions
 
-    from usdrl_ros.nodes.parameters import ParameterError
+    from usdrl_ros.parameters import ParameterError
 
     try:
         try:

@@ -32,7 +32,8 @@ from usdrl_ros.bags.definitions import definitions_of
 from usdrl_ros.bags.reader import BagError, typestore
 from usdrl_ros.bags.writer import STORAGES
 from usdrl_ros.nodes.conversion import message_class
-from usdrl_ros.nodes.parameters import ParameterSpec, declare, values_of
+from usdrl_ros.nodes.parameters import declare, values_of
+from usdrl_ros.parameters import ParameterSpec
 from usdrl_ros.sources.reader import DEFAULT_SOURCE, SourceError, load_source
 
 PARAMETERS = (
@@ -71,9 +72,9 @@ class RecordNode(Node):
         SourceError: The source is not known.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, arguments: Sequence[str] = (), **kwargs: Any) -> None:
         super().__init__("record", start_parameter_services=False, **kwargs)
-        declare(self, PARAMETERS)
+        declare(self, PARAMETERS, arguments)
         values = values_of(self, PARAMETERS)
         self.path = Path(values["bag"] or time.strftime("recording_%Y%m%d-%H%M%S")).expanduser()
         self.storage: str = values["storage"]
@@ -162,7 +163,7 @@ class RecordNode(Node):
 
 def record(arguments: Sequence[str], stop: threading.Event) -> int:
     """Record until told to stop; the exit code."""
-    node = RecordNode(parameter_overrides=_parse(remove_ros_args(list(arguments))))
+    node = RecordNode(arguments, parameter_overrides=_parse(remove_ros_args(list(arguments))))
     try:
         if node.recorder != "rosbags" and _has_ros2bag():
             return _by_ros2bag(node, stop)

@@ -23,7 +23,8 @@ from rosgraph_msgs.msg import Clock
 
 from usdrl_ros.bags.reader import Bag, BagError, Topic
 from usdrl_ros.nodes.conversion import message_class
-from usdrl_ros.nodes.parameters import ParameterSpec, declare, values_of
+from usdrl_ros.nodes.parameters import declare, values_of
+from usdrl_ros.parameters import ParameterSpec
 from usdrl_ros.sources.reader import load_source, source_names
 
 OUTPUTS = ("/usdrl/actions", "/usdrl/scores", "/usdrl/vocabulary")
@@ -58,9 +59,9 @@ class ReplayNode(Node):
         ParameterError: A parameter given at the start may not have its value.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, arguments: Sequence[str] = (), **kwargs: Any) -> None:
         super().__init__("replay", start_parameter_services=False, **kwargs)
-        declare(self, PARAMETERS)
+        declare(self, PARAMETERS, arguments)
         values = values_of(self, PARAMETERS)
         self.bag_path: str = values["bag"]
         self.loop: bool = values["loop"]
@@ -196,7 +197,7 @@ def replay(arguments: Sequence[str], stop: threading.Event) -> int:
     """Play the bag until its end or until told to stop; the exit code."""
     if stop.is_set():
         return 0
-    node = ReplayNode(parameter_overrides=_parse(remove_ros_args(list(arguments))))
+    node = ReplayNode(arguments, parameter_overrides=_parse(remove_ros_args(list(arguments))))
     try:
         if not node.bag_path:
             raise BagError("no bag: give its path, as argument or as -p bag:=PATH")

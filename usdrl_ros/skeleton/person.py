@@ -35,9 +35,14 @@ class Frame:
         frame_id: The coordinate frame of the joints.
         people: In the order of the message.
         problems: What in the message could not be used.
+        camera: Which camera saw them; "": the one that `frame_id` names.
+        pose: (4, 4) of the camera in `frame_id`, by which the joints were placed there; None where they are in the
+            frame of the camera itself.
     """
 
     stamp_ns: int
     frame_id: str
     people: list[Person]
     problems: list[Problem] = field(default_factory=list)
+    camera: str = ""
+    pose: np.ndarray | None = None

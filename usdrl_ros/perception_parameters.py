@@ -1,33 +1,36 @@
-"""The perception node's own parameters, besides those of recognition.
+"""The parameters of the perception node.
 
-python -m usdrl_ros.nodes.perception_parameters > config/perception.yaml
+python -m usdrl_ros.perception_parameters > config/perception.yaml
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from rclpy.exceptions import NameValidationException
-from rclpy.expand_topic_name import expand_topic_name
-from rclpy.validate_full_topic_name import validate_full_topic_name
-
 from usdrl_ros.inference.factory import ENGINES, PRECISIONS
-from usdrl_ros.nodes.parameters import ParameterError, ParameterSpec, parameter_file, settings_of, settings_parameters
+from usdrl_ros.parameter_file import parameters_of_node
+from usdrl_ros.parameters import (
+    ParameterError,
+    ParameterSpec,
+    parameter_text,
+    settings_of,
+    settings_parameters,
+    typed_values,
+)
 from usdrl_ros.sources.reader import DEFAULT_SOURCE
 
 _MODEL = "the engine is built from it when the node configures"
 _INPUT = "the subscription is made from it"
+_TOPIC = re.compile(r"(~/|/)?[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
 
 
 def _topic_fault(name: str) -> str | None:
-    if not name:
+    if not name or _TOPIC.fullmatch(name):
         return None
-    try:
-        validate_full_topic_name(expand_topic_name(name, "perception", "/"))
-    except (NameValidationException, ValueError) as error:
-        return " ".join(str(error).split())
-    return None
+    return "Invalid topic name: it has parts of letters, digits and underscores with single slashes between them"
 
 
 def _intent_fault(names: list[str]) -> str | None:
@@ -43,7 +46,7 @@ PARAMETERS = (
     ParameterSpec(
         "precision",
         "auto",
-        "Of the engine's arithmetic; auto: fp16 on a GPU, bf16 on a CPU with units for it, else fp32.",
+        "Numeric precision; auto: fp16 on a GPU, bf16 on a CPU with units for it, else fp32.",
         choices=PRECISIONS,
         fixed=_MODEL,
     ),
@@ -75,17 +78,16 @@ PARAMETERS = (
     ParameterSpec(
         "input_reliability",
         "source",
-        "Asked of the skeletons' publishers: best_effort accepts each, reliable only those that offer it.",
+        "Quality of service of the subscription: best_effort accepts each publisher, reliable only those that offer "
+        "it.",
         choices=("source", "best_effort", "reliable"),
         fixed=_INPUT,
     ),
-    ParameterSpec(
-        "input_depth", 0, "Messages that wait at most to be taken in; 0: as the source says.", 0, 10000, fixed=_INPUT
-    ),
+    ParameterSpec("input_depth", 0, "Queue depth of the subscription; 0: as the source says.", 0, 10000, fixed=_INPUT),
     ParameterSpec(
         "input_timeout_s",
         2.0,
-        "Seconds of wall time without a message after which running actions end.",
+        "Seconds of wall time without a new stamp after which running actions end.",
         0.1,
         3600.0,
         live=True,
@@ -122,6 +124,25 @@ PARAMETERS = (
 )
 
 
+def perception_parameters(path: Path, node: str = "perception") -> tuple[dict[str, Any], list[str]]:
+    """What the perception node takes from a parameter file.
+
+    Args:
+        path: The file.
+        node: The name of the node, with or without its namespace; see `parameters_of_node`.
+
+    Returns:
+        The values that the file gives, by name; and a line for each name that the node would ignore with a warning.
+
+    Raises:
+        ParameterFileError: The file cannot be read.
+        ParameterError: A value is not allowed, or values do not go together; the node would not start.
+    """
+    values, warnings = typed_values(PARAMETERS, parameters_of_node(path, node))
+    settings_of(values)
+    return values, warnings
+
+
 def fault_of_change(current: Mapping[str, Any], new: Mapping[str, Any], *, configured: bool) -> str | None:
     """Why parameters cannot be set while the node is up, None if they can; those of others always can."""
     specs = {spec.name: spec for spec in PARAMETERS}
@@ -140,4 +161,4 @@ def fault_of_change(current: Mapping[str, Any], new: Mapping[str, Any], *, confi
 
 
 if __name__ == "__main__":
-    print(parameter_file(PARAMETERS, "Parameters of the perception node: each with its default."), end="")
+    print(parameter_text(PARAMETERS, "Parameters of the perception node: each with its default."), end="")
