@@ -35,7 +35,8 @@ def test_long_clips_are_cut_and_short_ones_stay() -> None:
     stamps = np.arange(len(made.stamps)) * 0.5
     long, short = (Clip("s", "raise", replace(made, stamps=s)) for s in (stamps, made.stamps * 9.0 / made.stamps[-1]))
     pieces = short_pieces([long, short])
-    assert pieces[-1] == short
+    assert pieces[-1].recording.name == short.recording.name
+    np.testing.assert_array_equal(pieces[-1].recording.stamps, short.recording.stamps)
     np.testing.assert_array_equal(np.concatenate([p.recording.stamps for p in pieces[:-1]]), stamps)
     assert max(np.ptp(piece.recording.stamps) for piece in pieces) <= 10.0
     assert len({piece.recording.name for piece in pieces}) == len(pieces)

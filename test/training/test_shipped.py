@@ -18,13 +18,13 @@ pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
 from test_sessions import florence  # noqa: E402
 from untrimmed import recording  # noqa: E402
 
-from training import evaluate_box  # noqa: E402
 from training.data.augmentations import mirror  # noqa: E402
 from training.data.errors import DatasetError  # noqa: E402
 from training.data.vocabulary import Vocabulary  # noqa: E402
 from training.export import Outputs, export  # noqa: E402
 from training.model.options import ModelOptions  # noqa: E402
 from training.model.usdrl import USDRL  # noqa: E402
+from training.shipped import model_card  # noqa: E402
 from training.shipped.clips import Clip, calibration_error, clips_of, recognize  # noqa: E402
 from training.shipped.conditions import CONDITIONS, LEFT_LEG, MIRRORED  # noqa: E402
 from training.shipped.data import ensure_archives  # noqa: E402
@@ -151,7 +151,7 @@ def test_recordings_are_played_as_on_the_robot_and_by_the_authors_rule() -> None
 
 def test_two_recordings_at_once_keep_their_times_and_people() -> None:
     one, other = recording("a", "p", 1), recording("b", "q", 2)
-    (pair,) = evaluate_box.in_pairs([one, replace(other, stamps=other.stamps + 50.0, segments=())])
+    (pair,) = model_card.in_pairs([one, replace(other, stamps=other.stamps + 50.0, segments=())])
     assert set(pair.joints) == {"person_1", "person_2"}
     assert [s.person_id for s in pair.segments] == ["person_1"] * len(one.segments)
     np.testing.assert_allclose(pair.joints["person_2"][0], other.joints["person_1"][0], atol=0.05)
@@ -182,17 +182,17 @@ def box(tmp_path: Path) -> SimpleNamespace:
 def test_the_command_measures_everything(
     box: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(evaluate_box, "UNTRIMMED", ("florence3d",))
-    monkeypatch.setattr(evaluate_box, "ROBUST_ON", "florence3d")
-    monkeypatch.setattr(evaluate_box, "SCENES", 0)
+    monkeypatch.setattr(model_card, "UNTRIMMED", ("florence3d",))
+    monkeypatch.setattr(model_card, "ROBUST_ON", "florence3d")
+    monkeypatch.setattr(model_card, "SCENES", 0)
     known = ["--config", str(box.path), "--archives", str(box.root), "--model", str(box.model)]
-    assert evaluate_box.main([*known, "--output", str(tmp_path / "out")]) == 0
+    assert model_card.main([*known, "--output", str(tmp_path / "out")]) == 0
     result: dict[str, Any] = json.loads((tmp_path / "out" / "box.json").read_text())
     assert result["recognition"]["clips"] == 4
     assert list(result["robustness"]) == [*CONDITIONS, "two people at once"]
     assert (tmp_path / "out" / "confusion.png").read_bytes().startswith(b"\x89PNG")
     assert markdown(result) == (tmp_path / "out" / "box.md").read_text()
-    assert evaluate_box.main([*known[:3], str(tmp_path / "none"), *known[4:]]) == 1
+    assert model_card.main([*known[:3], str(tmp_path / "none"), *known[4:]]) == 1
     assert "--data" in capsys.readouterr().err
 
 
