@@ -18,12 +18,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+import usdrl_ros
 from training.model.options import ModelOptions
 from training.model.usdrl import USDRL
 from training.model.weights import encoder_from_authors, options_of_encoder, projectors_from_authors
 
 _NETWORK, _ENCODER, _PROJECTORS = "model.", "model.encoder.", "projectors."
 HEADS = ("detection", "recognition")
+SHIPPED = "hri-2"
+"""What `--checkpoint` calls the checkpoint of the shipped model."""
+SHIPPED_FILE = Path(usdrl_ros.__file__).parent / "models" / "hri_2.ckpt"
 
 
 class CheckpointError(ValueError):
@@ -76,13 +80,14 @@ def read_checkpoint(path: Path, *, modality: str = "joint", heads: int = 1) -> C
     """Read a checkpoint of this package or of the authors.
 
     Args:
-        path: The file.
+        path: The file, or the name of the shipped model (`SHIPPED`).
         modality: What an authors' checkpoint was trained on, which it does not say.
         heads: Attention heads of an authors' checkpoint, which it does not say either. Published: 1.
 
     Raises:
         CheckpointError: The file is missing, is no such checkpoint, or holds more than plain values and tensors.
     """
+    path = SHIPPED_FILE if str(path) == SHIPPED and not path.exists() else path
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
