@@ -1,4 +1,4 @@
-"""A vocabulary: actions by the labels of several data sets, read from a YAML file such as vocabulary_hri_1.yaml."""
+"""A vocabulary: actions by the labels of several data sets, read from a YAML file such as vocabulary_hri_2.yaml."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A network that learns, from the folded one that runs on the robot: `training.model.folded` the other way round.
 
-    python -m training.model.unfolded usdrl_ros/models/hri_1.onnx --output runs/hri_1/last.ckpt
+    python -m training.model.unfolded usdrl_ros/models/hri_2.onnx --output runs/hri_2/last.ckpt
 
 Folding multiplies matrices that meet with nothing between them and adds up biases that meet. What it multiplied or
 added cannot be told apart again, and need not be: any factors with the same product give the same outputs. Products of

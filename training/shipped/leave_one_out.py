@@ -1,6 +1,6 @@
 """How good a recipe is on a data set that it never saw: another sensor, other people, other ways of acting.
 
-    python -m training.shipped.leave_one_out measure usdrl_ros/models/hri_1.onnx --sets cdta_hri cad60
+    python -m training.shipped.leave_one_out measure usdrl_ros/models/hri_2.onnx --sets msrc12
     python -m training.shipped.leave_one_out train training/configs/hri_2_small.yaml --sets cdta_hri cad60
 
 `measure` takes a model file whose training left the sets out. `train` trains a recipe without the sets, all at once,

@@ -1,6 +1,6 @@
 """How the settings of events trade recall for false events, on people held out of training: a table to choose from.
 
-    python -m training.shipped.thresholds model.onnx --archive archives/hri_1
+    python -m training.shipped.thresholds model.onnx --archive archives/hri_2
 
 The model's outputs are computed once; each setting is then run through the recognizer itself, so that what is measured
 is what runs on the robot. Test people are never looked at.
@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", type=Path, help="an .onnx file whose training left out the validation people")
-    parser.add_argument("--archive", type=Path, default=Path("archives/hri_1"), help="sessions (default: %(default)s)")
+    parser.add_argument("--archive", type=Path, default=Path("archives/hri_2"), help="sessions (default: %(default)s)")
     parser.add_argument(
         "--of", nargs="+", default=[""], help="only recordings that begin so, such as utkinect_action3d"
     )

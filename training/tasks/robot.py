@@ -1,7 +1,7 @@
 """Train both heads of the robot's model together, on the sessions of one vocabulary.
 
-    python -m training.shipped.sessions training/configs/hri_1_sessions.yaml
-    python -m training.tasks.robot training/configs/hri_1.yaml --checkpoint runs/hri_1_pretrain/last.ckpt
+    python -m training.shipped.sessions training/configs/hri_2_sessions.yaml
+    python -m training.tasks.robot training/configs/hri_2.yaml --checkpoint hri-2
 
 Each step sees windows and clips: windows that end anywhere in a session, as on the robot, whose frames the detection
 head labels; and single actions stretched to a window, as in trimmed data sets, for the recognition head, which learns
