@@ -39,7 +39,7 @@ setup(
     extras_require={"train": requirements("train"), "test": requirements("test")},
     entry_points={
         "console_scripts": [
-            "usdrl-evaluate = usdrl_ros.evaluation.__main__:main",
+            "usdrl-evaluate = usdrl_ros.evaluation.command:main",
             "usdrl-annotate = usdrl_ros.evaluation.annotate:main",
         ]
     },

@@ -15,7 +15,7 @@ from usdrl_ros.demo.actor import play, random_script
 from usdrl_ros.inference.contract import Engine, Predictions
 from usdrl_ros.recognizer import Recognizer
 from usdrl_ros.settings import Settings
-from usdrl_ros.skeleton.person import Person
+from usdrl_ros.skeleton.person import Frame, Person
 
 RATE_HZ = 30.0
 _ACTORS = 4
@@ -104,7 +104,7 @@ def measure(engine: Engine, people: int, seconds: float) -> Row:
     steps, engines, rests, observes = [], [], [], []
     for stamp_ns, here in scene(people, seconds):
         began = time.perf_counter()
-        recognizer.observe(stamp_ns, here, "camera")
+        recognizer.observe(Frame(stamp_ns, "camera", here))
         observed = time.perf_counter()
         if not recognizer.due:
             continue
@@ -154,7 +154,7 @@ def _windows(engine: Engine, messages: Iterator[tuple[int, list[Person]]]) -> np
     stopwatch = Stopwatch(engine, keep=True)
     recognizer = Recognizer(stopwatch, Settings(rate=2.0))
     for stamp_ns, here in messages:
-        recognizer.observe(stamp_ns, here)
+        recognizer.observe(Frame(stamp_ns, "", here))
         while recognizer.step() is not None:
             pass
     return np.concatenate(stopwatch.windows)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from usdrl_ros.evaluation.options import EvaluationOptions
 from usdrl_ros.inference.contract import Predictions
 from usdrl_ros.inference.model_file import ModelInfo
 from usdrl_ros.recording import Recording, Segment
 from usdrl_ros.skeleton.normalize import NORMALIZATION
+
+if TYPE_CHECKING:
+    import pytest
 
 HAND_RIGHT = 11
 RATE_HZ = 30
@@ -49,3 +55,10 @@ def make_recording(waves: dict[str, list[tuple[float, float]]], seconds: float =
             joints[person_id][moving, HAND_RIGHT, 0] += 0.3 * np.sin(2 * np.pi * 1.5 * (stamps[moving] - start))
     segments = [Segment(start, end, "wave", person) for person, times in waves.items() for start, end in times]
     return Recording("take", "ntu_25", stamps, joints, tuple(segments))
+
+
+def use_hand_engine(patch: pytest.MonkeyPatch) -> None:
+    """Let the tool run `HandEngine`, in this process: others would load the real model."""
+    patch.setattr(EvaluationOptions, "load_engine", lambda self: HandEngine())
+    patch.setattr(EvaluationOptions, "model_info", lambda self: HandEngine.info)
+    patch.setattr(EvaluationOptions, "processes", 1)

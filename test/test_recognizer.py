@@ -15,15 +15,18 @@ from functools import cache
 import numpy as np
 import pytest
 
+from usdrl_ros.actions.classifier import Classifier, Posterior, softmax
 from usdrl_ros.actions.events import Event, Phase
 from usdrl_ros.inference.contract import Predictions
 from usdrl_ros.inference.model_file import ModelError, ModelInfo
 from usdrl_ros.problems import Problem
-from usdrl_ros.recognizer import MAX_PENDING_STEPS, Recognizer, Step, softmax
+from usdrl_ros.recognizer import MAX_PENDING_STEPS, Recognizer, Step
+from usdrl_ros.scene.scene import Scene, SceneFrame
+from usdrl_ros.scene.subject import Subject
 from usdrl_ros.settings import Settings
 from usdrl_ros.skeleton.layouts import NTU_25
 from usdrl_ros.skeleton.normalize import NORMALIZATION
-from usdrl_ros.skeleton.person import Person
+from usdrl_ros.skeleton.person import Frame, Person
 
 HAND_LEFT, HAND_RIGHT = NTU_25.index("HandLeft"), NTU_25.index("HandRight")
 WINDOW_S = 5.0
@@ -103,7 +106,7 @@ def drive(recognizer: Recognizer, messages: Iterable[Message], finish: bool = Tr
     """As the evaluation does: every message, and after it the steps that are due."""
     events = []
     for stamp_ns, people in messages:
-        recognizer.observe(stamp_ns, people, "camera")
+        recognizer.observe(Frame(stamp_ns, "camera", people))
         while (step := recognizer.step()) is not None:
             events += step.events
     return events + (recognizer.finish() if finish else [])
@@ -201,7 +204,7 @@ def test_a_worker_that_lags_gives_the_same_events(seed: int) -> None:
     messages = scene(stamps(20.0, 8.0, 0.8), {"a": TRUTH, "b": OTHER})
     recognizer, events = Recognizer(HandEngine()), []
     for stamp_ns, people in messages:
-        assert recognizer.observe(stamp_ns, people, "camera") == []
+        assert recognizer.observe(Frame(stamp_ns, "camera", people)).problems == []
         while recognizer.due >= MAX_PENDING_STEPS - 1 or (recognizer.due and rng.random() < 0.2):
             events += recognizer.step().events
     while (step := recognizer.step()) is not None:
@@ -213,7 +216,7 @@ def test_a_message_a_person_gives_the_same_events() -> None:
     recognizer, events = Recognizer(HandEngine()), []
     for stamp_ns, people in CLEAN:
         for one in reversed(people):
-            recognizer.observe(stamp_ns, [one], "camera")
+            recognizer.observe(Frame(stamp_ns, "camera", [one]))
         while (step := recognizer.step()) is not None:
             events += step.events
     events += recognizer.finish()
@@ -252,7 +255,7 @@ def test_threads_give_the_same_events() -> None:
         give_up_at = time.monotonic() + 10.0
         while recognizer.due >= MAX_PENDING_STEPS - 1 and time.monotonic() < give_up_at:
             time.sleep(0.0002)
-        recognizer.observe(stamp_ns, people, "camera")
+        recognizer.observe(Frame(stamp_ns, "camera", people))
     over.set()
     for thread in threads:
         thread.join(10.0)
@@ -283,7 +286,7 @@ def test_a_step_tells_scores_of_each_person() -> None:
     recognizer = Recognizer(HandEngine())
     steps: list[Step] = []
     for stamp_ns, people in scene(stamps(10.0, 4.0), {"a": [("left", 0.0, 9.0)], "b": ()}):
-        recognizer.observe(stamp_ns, people, "head")
+        recognizer.observe(Frame(stamp_ns, "head", people))
         steps.append(recognizer.step())
     scores = {score.person_id: score for score in steps[-1].scores}
     assert set(scores) == {"a", "b"}
@@ -333,6 +336,81 @@ def test_finish_ends_what_runs_and_begins_anew() -> None:
     assert recognizer.finish() == []
 
 
+class Couples(Scene):
+    """Makes one subject of everybody, beside each person alone."""
+
+    def update(self, frame: Frame) -> SceneFrame:
+        alone = super().update(frame)
+        people = sorted(alone.frame.people, key=lambda person: person.person_id)
+        together = Subject(tuple(p.person_id for p in people), np.stack([p.joints for p in people]))
+        return SceneFrame(alone.frame, [*alone.subjects, together])
+
+
+class PartnerEngine(HandEngine):
+    """Sees the action "left" where the left hand of the first and the right hand of the second person are up."""
+
+    def infer(self, skeletons: np.ndarray) -> Predictions:
+        predictions = super().infer(skeletons)
+        self.skeletons = skeletons
+        other = np.clip(40.0 * (skeletons[:, 2, :, HAND_RIGHT, 1] - 0.25), -20, 20)
+        detection = predictions.detection.copy()
+        detection[..., 1] = np.minimum(detection[..., 1], other)
+        detection[..., 2] = -20.0
+        return replace(predictions, detection=detection)
+
+
+def test_two_people_are_one_subject() -> None:
+    """Their joints come into the model together, centred on the first one; events name both."""
+    truths: dict[str, Truth] = {"a": [("left", 2.0, 5.0)], "b": [("right", 3.0, 6.0)]}
+    engine = PartnerEngine()
+    recognizer = Recognizer(engine, scene=Couples())
+    events = drive(recognizer, scene(stamps(20.0, 8.0), truths))
+    assert {(event.person_id, event.partner_id, event.action) for event in events} == {("a", "b", "left")}
+    (last,) = ended(events)
+    assert (last.start_ns / 1e9, last.end_ns / 1e9) == pytest.approx((3.0, 5.0), abs=0.05 + 2 * CELL_S)
+    # Of the three subjects, the places of a person who is not there are 0.
+    assert (engine.skeletons[:2, ..., 1] == 0).all()
+    first, second = engine.skeletons[2, :, -1, :, 0], engine.skeletons[2, :, -1, :, 1]
+    apart = np.linalg.norm(second - first, axis=0)
+    joints = body((), (1.5, 0.1, 3.0)) - body((), (0.0, 0.0, 2.0))
+    np.testing.assert_allclose(apart, np.linalg.norm(joints, axis=1), atol=1e-5)
+
+
+class ChangingClassifier(Classifier):
+    """The actions of the model, or others in their place, or fewer."""
+
+    order: tuple[int, ...] = (0, 1)
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        return tuple(f"hand {self._actions[k]}" for k in self.order)
+
+    def classify(self, detection: np.ndarray, recognition: np.ndarray, embedding: np.ndarray) -> Posterior:
+        assert embedding.shape == (len(detection), 8)
+        columns = [0, *(k + 1 for k in self.order)]
+        return Posterior(self.actions, softmax(detection)[..., columns], softmax(recognition)[..., list(self.order)])
+
+
+def test_actions_in_use_may_change_while_they_run() -> None:
+    """Another order changes nothing; an action that is no longer in use ends, and starts once it is again."""
+    classifier = ChangingClassifier(("left", "right"))
+    recognizer = Recognizer(HandEngine(), classifier=classifier)
+    events: list[Event] = []
+    for stamp_ns, people in scene(stamps(20.0, 10.0), {"a": [("left", 1.0, 7.0), ("right", 7.5, 9.0)]}):
+        seconds = stamp_ns / 1e9
+        classifier.order = (0, 1) if seconds < 3.0 else (1, 0) if seconds < 4.0 else (1,) if seconds < 5.0 else (0, 1)
+        events += drive(recognizer, [(stamp_ns, people)], finish=False)
+    events += recognizer.finish()
+    told = {(e.action, e.event_id) for e in events}
+    assert len(told) == 3
+    right = [e for e in events if e.action == "hand right"]
+    assert [e.phase for e in right] == [Phase.STARTED, *[Phase.ONGOING] * (len(right) - 2), Phase.ENDED]
+    assert (right[-1].start_ns / 1e9, right[-1].end_ns / 1e9) == pytest.approx((7.5, 9.0), abs=0.05 + 2 * CELL_S)
+    first, second = [e for e in ended(events) if e.action == "hand left"]
+    assert (first.start_ns / 1e9, first.end_ns / 1e9) == pytest.approx((1.0, 4.0), abs=0.1 + 2 * CELL_S)
+    assert (second.start_ns / 1e9, second.end_ns / 1e9) == pytest.approx((5.0, 7.0), abs=0.1 + 2 * CELL_S)
+
+
 # Bad input. Each fault is told by its cause, and what comes after is recognized as if nothing had been.
 
 
@@ -340,7 +418,7 @@ def survived(messages: Sequence[Message], **settings: float) -> tuple[list[Event
     """Events, and how often which cause was told."""
     recognizer, events, told = Recognizer(HandEngine(), Settings(**settings)), [], []
     for stamp_ns, people in messages:
-        told += recognizer.observe(stamp_ns, people, "camera")
+        told += recognizer.observe(Frame(stamp_ns, "camera", people)).problems
         while (step := recognizer.step()) is not None:
             events += step.events
             told += step.problems
@@ -534,7 +612,7 @@ def test_a_person_is_judged_once_they_have_been_seen_long_enough() -> None:
     for least in (0.0, 0.5, 2.0):
         recognizer, first = Recognizer(HandEngine(), Settings(min_observed_s=least)), None
         for stamp_ns, people in messages:
-            recognizer.observe(stamp_ns, people)
+            recognizer.observe(Frame(stamp_ns, "", people))
             step = recognizer.step()
             if step is not None and step.scores and first is None:
                 first = (step.stamp_ns - messages[0][0]) / 1e9
@@ -554,7 +632,7 @@ def test_two_hundred_people() -> None:
     events: list[Event] = []
     for t in stamps(10.0, 5.0).tolist():
         people = crowd if t > 1.5 else []
-        recognizer.observe(round(t * 1e9), [*people, person("actor", t, truth, (0.0, 0.0, 50.0))])
+        recognizer.observe(Frame(round(t * 1e9), "", [*people, person("actor", t, truth, (0.0, 0.0, 50.0))]))
         step = recognizer.step()
         watched[t] = {score.person_id for score in step.scores}
         events += step.events
@@ -574,7 +652,9 @@ def test_who_comes_nearer_is_watched() -> None:
     for t in stamps(10.0, 8.0).tolist():
         near_is_a = t < 4.0
         places = {"a": 2.0 if near_is_a else 6.0, "b": 6.0 if near_is_a else 2.0}
-        recognizer.observe(round(t * 1e9), [person(name, t, (), (0.0, 0.0, z)) for name, z in places.items()])
+        recognizer.observe(
+            Frame(round(t * 1e9), "", [person(name, t, (), (0.0, 0.0, z)) for name, z in places.items()])
+        )
         step = recognizer.step()
         if t > 0.6:
             assert [score.person_id for score in step.scores] == ["a" if near_is_a else "b"]
@@ -586,7 +666,7 @@ def test_people_without_a_pelvis_have_a_distance_too() -> None:
         joints[name][NTU_25.index("SpineBase")] = np.nan
     recognizer = Recognizer(HandEngine(), Settings(max_people=2))
     for t in stamps(10.0, 2.0).tolist():
-        recognizer.observe(round(t * 1e9), [Person(name, "ntu_25", j) for name, j in joints.items()])
+        recognizer.observe(Frame(round(t * 1e9), "", [Person(name, "ntu_25", j) for name, j in joints.items()]))
         step = recognizer.step()
     assert [score.person_id for score in step.scores] == ["near", "middle"]
 
@@ -594,7 +674,9 @@ def test_people_without_a_pelvis_have_a_distance_too() -> None:
 def test_steps_that_nobody_runs_are_left_out_and_told() -> None:
     recognizer = Recognizer(HandEngine())
     first, second = CLEAN[:75], CLEAN[75:]  # 5 s: 50 steps
-    told = [problem for stamp_ns, people in first for problem in recognizer.observe(stamp_ns, people)]
+    told = [
+        problem for stamp_ns, people in first for problem in recognizer.observe(Frame(stamp_ns, "", people)).problems
+    ]
     assert recognizer.due == MAX_PENDING_STEPS
     assert [problem.cause for problem in told] == ["step_left_out"] * (50 - MAX_PENDING_STEPS)
     waiting = [recognizer.step().stamp_ns for _ in range(MAX_PENDING_STEPS)]
@@ -610,7 +692,7 @@ def test_steps_too_far_behind_for_what_is_kept() -> None:
     """Slow steps and rare messages: the oldest step that waits has no samples left, and harms nothing."""
     recognizer = Recognizer(HandEngine(), Settings(rate=60.0, lost_after_s=30.0, min_observed_s=0.0))
     for t in range(0, 100, 20):
-        recognizer.observe(t * 10**9, [person("a", t, ())])
+        recognizer.observe(Frame(t * 10**9, "", [person("a", t, ())]))
     steps = [recognizer.step() for _ in range(5)]
     assert [step.stamp_ns // 10**9 for step in steps] == [0, 20, 40, 60, 80]
     assert [len(step.scores) for step in steps][-1] == 1

@@ -1,11 +1,10 @@
-"""What the recognizer does for many people at once, or does not do again, gives the events of doing it one by one."""
+"""What the recognizer does for many people at once gives the events of doing it one by one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-import pytest
 
 from usdrl_ros.actions.events import Event
 from usdrl_ros.actions.scores import Scores
@@ -15,7 +14,7 @@ from usdrl_ros.recognizer import Recognizer
 from usdrl_ros.settings import Settings
 from usdrl_ros.skeleton.layouts import load_layout
 from usdrl_ros.skeleton.normalize import NORMALIZATION
-from usdrl_ros.skeleton.person import Person
+from usdrl_ros.skeleton.person import Frame, Person
 
 WINDOW_S = 4.0
 Message = tuple[int, list[Person]]
@@ -34,15 +33,6 @@ class LinearEngine:
         frames = skeletons.transpose(0, 2, 1, 3, 4).reshape(len(skeletons), 64, -1)
         detection = np.stack([each @ self.weights for each in frames])  # alone: sums do not depend on the batch
         return Predictions(detection, detection.mean(1)[:, 1:], np.zeros((len(skeletons), 8), np.float32))
-
-
-class InferAlways(Recognizer):
-    """Never takes what it has computed before."""
-
-    def _judge(self, tracks, skeletons) -> None:  # type: ignore[no-untyped-def]
-        for track in tracks:
-            track.input = np.empty(0)
-        super()._judge(tracks, skeletons)
 
 
 def walk(person_id: str, seed: int, times: np.ndarray, layout: str, unseen: float, unsure: bool) -> list[Person]:
@@ -84,7 +74,7 @@ def drive(recognizer: Recognizer, messages: Sequence[Message]) -> tuple[list[Eve
     events: list[Event] = []
     scores: list[Scores] = []
     for stamp_ns, people in messages:
-        recognizer.observe(stamp_ns, people, "camera")
+        recognizer.observe(Frame(stamp_ns, "camera", people))
         while (step := recognizer.step()) is not None:
             events += step.events
             scores += step.scores
@@ -109,37 +99,3 @@ def test_people_together_are_each_as_alone() -> None:
             for each in (events, own_events)
         ]
         assert told[0] == told[1]
-
-
-@pytest.mark.parametrize("still_s", [0.0, 2.0, 12.0])
-def test_windows_that_did_not_change_are_not_inferred_again(still_s: float) -> None:
-    """One moves on, one stands as still as a statue for a while: a window of that is inferred once."""
-    messages = [(stamp_ns, people[:2]) for stamp_ns, people in crowd()]
-    statue = messages[0][1][0]
-    messages = [
-        (stamp_ns, [statue if (stamp_ns - messages[0][0]) / 1e9 < still_s else people[0], people[1]])
-        for stamp_ns, people in messages
-    ]
-    settings = Settings(start_threshold=0.4)
-    engine, every = LinearEngine(), LinearEngine()
-    events, scores = drive(Recognizer(engine, settings), messages)
-    expected_events, expected_scores = drive(InferAlways(every, settings), messages)
-    assert events
-    assert events == expected_events
-    for a, b in zip(scores, expected_scores, strict=True):
-        np.testing.assert_array_equal(a.detection, b.detection)
-        np.testing.assert_array_equal(a.recognition, b.recognition)
-    saved = sum(every.batches) - sum(engine.batches)
-    steps = len(every.batches)
-    # From the second step with the statue on, until it moves; none before min_observed_s.
-    assert saved == pytest.approx(max(10 * (still_s - settings.min_observed_s) - 1, 0), abs=2)
-    assert len(engine.batches) == steps
-
-
-def test_nobody_new_no_inference() -> None:
-    stamp_ns, people = crowd()[0]
-    still = [(stamp_ns + i * 33_333_333, people[:1]) for i in range(150)]
-    engine, every = LinearEngine(), LinearEngine()
-    events, _ = drive(Recognizer(engine), still)
-    assert events == drive(InferAlways(every), still)[0]
-    assert len(engine.batches) == 1 < len(every.batches)

@@ -22,12 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 TEXT_LIMIT = 64 * 2**20
 """Bytes of a text file, at most."""
-YAML_LIMIT = 2**20
-"""Bytes of a YAML file, at most."""
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _KINDS = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 
@@ -196,21 +192,3 @@ def read_text(path: Path | str, limit: int = TEXT_LIMIT) -> str:
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise ReadError(path, f"it is no UTF-8 text (line {line}); save it as UTF-8") from error
-
-
-def read_yaml(path: Path | str, limit: int = YAML_LIMIT) -> Any:
-    """The content of a YAML file: plain values only, no objects.
-
-    Raises:
-        ReadError: As `read_text`; also where it is no YAML.
-    """
-    text = read_text(path, limit)
-    try:
-        return yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        line = f" (line {error.problem_mark.line + 1})" if error.problem_mark else ""
-        raise ReadError(path, f"it is no YAML: {' '.join(str(error.problem).split())}{line}") from error
-    except RecursionError as error:
-        raise ReadError(path, "it is nested too deeply") from error
-    except (yaml.YAMLError, ValueError, TypeError, OverflowError) as error:  # such as a 13th month
-        raise ReadError(path, f"it is no YAML: {' '.join(str(error).split())[:200]}") from error

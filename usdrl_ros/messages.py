@@ -112,6 +112,7 @@ def event_to_message(types: MessageTypes, event: Event) -> Any:
         start=ns_to_time(types, event.start_ns),
         end=ns_to_time(types, event.end_ns),
         position=types.Point(x=x, y=y, z=z),
+        partner_id=event.partner_id,
     )
 
 
@@ -132,6 +133,7 @@ def message_to_event(message: Any) -> Event:
         start_ns=time_to_ns(message.start),
         end_ns=time_to_ns(message.end),
         position=(float(message.position.x), float(message.position.y), float(message.position.z)),
+        partner_id=getattr(message, "partner_id", ""),  # recordings that predate this field lack it
     )
 
 

@@ -83,10 +83,10 @@ def test_marks_may_be_stamps(tmp_path: Path) -> None:
 
 
 def test_without_events_the_model_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    from evaluation_bags import HandEngine, make_recording
+    from evaluation_bags import make_recording, use_hand_engine
 
     write_recording(make_recording({"alice": [(3.0, 6.0)]}), tmp_path / "bag")
-    monkeypatch.setattr(annotate, "load_engine", lambda model: HandEngine())
+    use_hand_engine(monkeypatch)
     assert annotate.main([str(tmp_path / "bag"), "--export", str(tmp_path / "marks.csv")]) == 0
     (line,) = (tmp_path / "marks.csv").read_text().splitlines()[3:]
     start, end, action, person = line.split(",")
@@ -136,15 +136,14 @@ def test_missing_files(tmp_path: Path, capsys) -> None:
 
 
 def test_marked_bag_is_what_the_evaluation_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from evaluation_bags import HandEngine, make_recording
+    from evaluation_bags import make_recording, use_hand_engine
 
-    from usdrl_ros.evaluation import __main__ as tool
-    from usdrl_ros.evaluation.batch import Plan
+    from usdrl_ros.evaluation import command as tool
 
     write_recording(make_recording({"alice": [(3.0, 6.0)]}), tmp_path / "bag")
     (tmp_path / "marks.csv").write_text("3,6,wave,alice\n9,10,wave,alice\n")
     assert annotate.main([str(tmp_path / "bag"), str(tmp_path / "marks.csv"), str(tmp_path / "marked")]) == 0
-    monkeypatch.setattr(Plan, "load_engine", lambda self: HandEngine())
+    use_hand_engine(monkeypatch)
     assert tool.main([str(tmp_path / "marked"), "--json", str(tmp_path / "out.json")]) == 0
     (action,) = json.loads((tmp_path / "out.json").read_text())["actions"].values()
     assert (action["true"], action["found"], action["missed"]) == (2, 1, 1)

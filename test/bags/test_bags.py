@@ -241,6 +241,21 @@ def test_types_of_other_packages_are_read_by_what_the_bag_carries(tmp_path: Path
     np.testing.assert_array_equal(message.keypoints[1].kp, [1, 2, 3])
 
 
+def test_an_event_recorded_without_a_partner_is_read(tmp_path: Path, storage: str) -> None:
+    """A bag of the time before ActionEvent had the field."""
+    definition = (Path(__file__).parents[2] / "msg/ActionEvent.msg").read_text(encoding="utf-8")
+    store, name = get_typestore(Stores.ROS2_JAZZY), "usdrl_ros/msg/ActionEvent"
+    store.register(get_types_from_msg(definition.replace("string partner_id\n", ""), name))
+    assert "partner_id" not in store.types[name].__dataclass_fields__
+    ours = event_to_message(bag_message_types(), EVENT)
+    fields = {key: value for key, value in vars(ours).items() if key != "partner_id"}
+    with Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin[storage.upper()]) as writer:
+        connection = writer.add_connection(EVENTS, name, typestore=store)
+        writer.write(connection, 7, store.serialize_cdr(store.types[name](**fields), name))
+    assert read_events(tmp_path / "bag") == [EVENT]
+    assert read_events(tmp_path / "bag")[0].partner_id == ""
+
+
 def test_our_type_with_other_fields_is_refused(tmp_path: Path) -> None:
     store = get_typestore(Stores.ROS2_HUMBLE)
     name = "usdrl_ros/msg/ActionVocabulary"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluation_bags import RATE_HZ, HandEngine, make_recording
+from evaluation_bags import RATE_HZ, HandEngine, make_recording, use_hand_engine
 from matplotlib import image
 from rich.console import Console
 from rosbags.rosbag2 import StoragePlugin, Writer
@@ -20,12 +20,12 @@ from usdrl_ros.actions.events import Event, Phase
 from usdrl_ros.bags.reader import SKELETONS, TRUTH, BagError, bag_message_types, read_messages
 from usdrl_ros.bags.writer import START_NS, STORAGES, BagWriter, write_recording
 from usdrl_ros.demo.actor import play
-from usdrl_ros.evaluation import __main__ as tool
-from usdrl_ros.evaluation.batch import Plan
+from usdrl_ros.evaluation import command as tool
 from usdrl_ros.evaluation.document import json_document
 from usdrl_ros.evaluation.metrics.assessment import assess
 from usdrl_ros.evaluation.metrics.detection import Interval, mean_average_precision_by_action
 from usdrl_ros.evaluation.metrics.outcome import Outcome
+from usdrl_ros.evaluation.options import EvaluationOptions
 from usdrl_ros.evaluation.report.timeline import save_timeline
 from usdrl_ros.evaluation.run import run_bag
 from usdrl_ros.evaluation.tables import summary_table
@@ -34,7 +34,7 @@ from usdrl_ros.messages import ns_to_time
 from usdrl_ros.recognizer import Recognizer
 from usdrl_ros.recording import Recording, Segment
 from usdrl_ros.resources import data_directory
-from usdrl_ros.skeleton.person import Person
+from usdrl_ros.skeleton.person import Frame, Person
 
 TWO_PEOPLE = {"alice": [(3.0, 6.0), (9.0, 11.0)], "bob": [(5.0, 8.0)]}
 
@@ -47,8 +47,7 @@ def bag(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def hand_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Plan, "load_engine", lambda self: HandEngine())
-    monkeypatch.setattr(tool, "jobs_of", lambda options: 1)  # other processes would load the real model
+    use_hand_engine(monkeypatch)
 
 
 def rewrite(bag: Path, target: Path, change) -> Path:
@@ -92,7 +91,7 @@ def test_events_are_those_of_the_recognizer_without_a_bag(bag: Path) -> None:
     events: list[Event] = []
     for index, seconds in enumerate(recording.stamps):
         people = [Person(name, "ntu_25", joints[index].astype(np.float32)) for name, joints in recording.joints.items()]
-        recognizer.observe(START_NS + round(seconds * 1e9), people, "camera")
+        recognizer.observe(Frame(START_NS + round(seconds * 1e9), "camera", people))
         while recognizer.due:
             events += recognizer.step().events
     events += recognizer.finish()
@@ -160,17 +159,17 @@ def test_topic_without_messages_is_told(tmp_path: Path) -> None:
 def test_progress_reaches_the_end(bag: Path) -> None:
     seen: list[tuple[int, int]] = []
     run_bag(bag, HandEngine(), progress=lambda done, total: seen.append((done, total)))
-    total = 14 * RATE_HZ + 3
+    total = 14 * RATE_HZ
     assert seen == [(done, total) for done in range(1, total + 1)]
 
 
 def test_topics_that_are_absent_or_of_another_type(bag: Path) -> None:
     with pytest.raises(BagError, match="no topic /people"):
-        run_bag(bag, HandEngine(), topic="/people")
+        run_bag(bag, HandEngine(), EvaluationOptions(topic="/people"))
     with pytest.raises(BagError, match="no topic /labels"):
-        run_bag(bag, HandEngine(), truth="/labels")
+        run_bag(bag, HandEngine(), EvaluationOptions(truth="/labels"))
     with pytest.raises(BagError, match="has type usdrl_ros/msg/ActionEvent, expected usdrl_ros/msg/SkeletonArray"):
-        run_bag(bag, HandEngine(), topic=TRUTH)
+        run_bag(bag, HandEngine(), EvaluationOptions(source="skeletons", topic=TRUTH))
 
 
 def counts(action: dict) -> tuple[int, int, int, int]:
@@ -217,7 +216,7 @@ def test_tool_counts_what_was_not_found_and_apart_what_is_unknown(
     segments = (Segment(3, 6, "wave", "alice"), Segment(9, 11, "jumpp", "alice"), Segment(1, 2, "wave", "bob"))
     write_recording(dataclasses.replace(recording, segments=segments), tmp_path / "bag")
     out = tmp_path / "out.json"
-    assert tool.main([str(tmp_path / "bag"), "--json", str(out)]) == 0
+    assert tool.main([str(tmp_path / "bag"), "--json", str(out)]) == 1
     document = json.loads(out.read_text())
     assert {name: counts(action) for name, action in document["actions"].items()} == {"wave": (2, 1, 1, 2)}
     assert document["unknown"] == {"jumpp": 1}
@@ -230,7 +229,11 @@ def test_tool_counts_what_was_not_found_and_apart_what_is_unknown(
     assert [counts(person) for person in document["people"]] == [(1, 1, 0, 1), (1, 0, 1, 1)]
     verdicts = sorted(event["verdict"] for event in document["events"][str(tmp_path / "bag")])
     assert verdicts == ["false", "false", "found"]
-    assert "the model does not know  jumpp (1, meant jump?): counted in no figure" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "the model does not know  jumpp (1, meant jump?): counted in no metric" in printed.out
+    assert printed.err.endswith(
+        "labels are spelt as no action of the model, and counted in no metric: --rename 'jumpp=jump' or correct them\n"
+    )
 
 
 def test_tool_takes_other_names_for_actions(bag: Path, tmp_path: Path, hand_engine: None) -> None:
@@ -251,8 +254,8 @@ def test_tool_takes_a_bag_without_truth(
     out = tmp_path / "out.json"
     assert tool.main([str(bare), "--no-truth", "--json", str(out)]) == 0
     document = json.loads(out.read_text())
-    for figure in ("mAP_action", "mAP_video", "delay_median_s", "false_events_per_minute"):
-        assert document[figure] is None
+    for metric in ("mAP_action", "mAP_video", "delay_median_s", "false_events_per_minute"):
+        assert document[metric] is None
     assert document["truth"] == {str(bare): None}
     assert [event["verdict"] for event in document["events"][str(bare)]] == [None] * 3
     printed = capsys.readouterr().out
@@ -394,7 +397,7 @@ def test_timeline_shows_confidence_and_what_overlaps(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not default_model().is_file(), reason="no model is shipped yet")
 def test_shipped_model_over_the_actor(tmp_path: Path) -> None:
-    """The command as a user runs it, a process a bag; its figures follow from the events and truths that it writes."""
+    """The command as a user runs it, a process a bag; its metrics follow from the events and truths that it writes."""
     for number, storage in enumerate(STORAGES):
         recording = play(["wave", "clap"], seed=number, layout="kinect_v1_20")
         write_recording(recording, tmp_path / storage, storage=storage)

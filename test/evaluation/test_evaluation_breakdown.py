@@ -15,8 +15,9 @@ from usdrl_ros.evaluation.metrics.breakdown import MISSED, by_action, by_person,
 from usdrl_ros.evaluation.metrics.detection import Interval, f1_score
 from usdrl_ros.evaluation.metrics.outcome import Outcome
 from usdrl_ros.evaluation.metrics.values import evaluate
-from usdrl_ros.evaluation.report.strips import AROUND_S, make_strips, mistakes
+from usdrl_ros.evaluation.options import EvaluationOptions
 from usdrl_ros.evaluation.run import run_bag
+from usdrl_ros.evaluation.strips import AROUND_S, mistakes
 from usdrl_ros.skeleton.person import Person
 
 TRUTHS = (
@@ -94,10 +95,10 @@ def test_journal_gives_back_what_came(tmp_path: Path) -> None:
     with Journal(["sit", "wave"]) as journal:
         for index in range(900):
             stamp_ns = index * 10**9 // 30
-            journal.see(stamp_ns, [Person("alice", "ntu_25", joints[index]), Person("bob", "octopus", joints[index])])
+            journal.add_people(stamp_ns, [Person("alice", "ntu_25", joints[index])])
             if index % 3 == 0:
                 probability = np.array([0.1, index / 1000, 1 - index / 1000])
-                journal.think([Scores(stamp_ns, "camera", "alice", probability, probability[1:])])
+                journal.add_scores([Scores(stamp_ns, "camera", "alice", probability, probability[1:])])
         stamps, found = journal.skeletons("alice", 10 * 10**9, 12 * 10**9)
         assert np.diff(stamps).tolist() == pytest.approx([PERIOD_S * 1e9] * (len(stamps) - 1), rel=0.01)
         assert len(stamps) == 11
@@ -116,12 +117,12 @@ def test_strips_show_misses_and_false_events(tmp_path: Path) -> None:
     recording = make_recording({"alice": [(2.0, 4.0)], "bob": []}, 7.0)
     write_recording(recording, tmp_path / "bag")
     engine = HandEngine()
-    with Journal(engine.info.actions) as journal:
-        run = run_bag(tmp_path / "bag", engine, names={"wave": "jump"}, journal=journal)
-        outcome = run.outcome(engine.info.actions)
-        strips = make_strips(outcome, journal, run.origin_ns, 10)
-        assert make_strips(outcome, journal, run.origin_ns, 0) == []
-        assert len(make_strips(outcome, journal, run.origin_ns, 1)) == 1
+    runs = {}
+    for limit in (0, 1, 10):
+        options = EvaluationOptions(names={"wave": "jump"}, report=tmp_path / "report", strips=limit)
+        runs[limit] = run_bag(tmp_path / "bag", engine, options)
+    assert [len(run.strips) for run in runs.values()] == [0, 1, 2]
+    strips, outcome = runs[10].strips, runs[10].outcome(engine.info.actions)
     assert sorted((strip.kind, strip.subject.action) for strip in strips) == [("false", "wave"), ("missed", "jump")]
     assert [(strip.kind, strip.subject) for strip in strips] == mistakes(outcome)
     for strip in strips:

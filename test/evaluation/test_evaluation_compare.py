@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from usdrl_ros.evaluation import __main__ as tool
+from usdrl_ros.evaluation import command as tool
 from usdrl_ros.evaluation.comparison import compare_models
 from usdrl_ros.evaluation.document import Document, DocumentError, read_document
 from usdrl_ros.evaluation.metrics.detection import Interval
 from usdrl_ros.evaluation.metrics.outcome import Outcome
-from usdrl_ros.evaluation.metrics.values import FIGURES, Estimate, evaluate
+from usdrl_ros.evaluation.metrics.values import METRICS, Estimate, evaluate
 from usdrl_ros.evaluation.requirements import Requirement
 from usdrl_ros.evaluation.tables import comparison_table
 
@@ -39,8 +39,8 @@ def document(name: str, found: float, seed: int = 0, where: str = "/a") -> Docum
     return Document(Path(f"{name}.json"), name, tuple(outcomes))
 
 
-def figure(two, name: str):
-    return next(each for each in two.differences if each.figure == name)
+def metric(two, name: str):
+    return next(each for each in two.differences if each.metric == name)
 
 
 def test_a_model_equals_itself() -> None:
@@ -53,16 +53,16 @@ def test_a_model_equals_itself() -> None:
 
 def test_a_better_model_is_better_beyond_chance() -> None:
     two = compare_models(document("worse", 0.5), document("better", 0.85, where="/b/elsewhere"))
-    found = figure(two, "found")
+    found = metric(two, "found")
     assert found.difference.value == pytest.approx(found.second.value - found.first.value)
     assert found.difference.value == pytest.approx(0.35, abs=0.1)
     assert 0 < found.difference.low < found.difference.value < found.difference.high
     assert found.better == "second"
-    assert figure(compare_models(document("b", 0.85), document("w", 0.5)), "found").better == "first"
+    assert metric(compare_models(document("b", 0.85), document("w", 0.5)), "found").better == "first"
 
 
 def test_the_difference_is_judged_in_pairs() -> None:
-    """Recordings of very different difficulty, of which one model always finds one action more: each figure's own
+    """Recordings of very different difficulty, of which one model always finds one action more: each metric's own
     interval is wide, that of the difference is not."""
 
     def outcome(number: int, more: int) -> Outcome:
@@ -71,7 +71,7 @@ def test_the_difference_is_judged_in_pairs() -> None:
         return Outcome(name, 200.0, truths[: number + more], truths)
 
     documents = [Document(Path("x"), "x", tuple(outcome(n, more) for n in range(1, 17))) for more in (0, 1)]
-    found = figure(compare_models(*documents), "found")
+    found = metric(compare_models(*documents), "found")
     assert found.difference.value == pytest.approx(1 / 20)
     assert found.difference.high - found.difference.low < 1e-9
     assert found.first.high - found.first.low > 0.15
@@ -81,7 +81,7 @@ def test_the_difference_is_judged_in_pairs() -> None:
 def test_chance_alone_seldom_counts() -> None:
     """Two models that are equally good, on recordings of their own luck: a 95 % interval misses one time in twenty."""
     beyond = sum(
-        figure(compare_models(document("a", 0.6, seed), document("b", 0.6, seed + 1000), 200), "found").beyond_chance
+        metric(compare_models(document("a", 0.6, seed), document("b", 0.6, seed + 1000), 200), "found").beyond_chance
         for seed in range(6)
     )
     assert beyond <= 2
@@ -95,7 +95,7 @@ def test_lower_is_better_where_it_is() -> None:
         ]
         return Document(Path("x"), "x", tuple(outcomes))
 
-    assert figure(compare_models(with_false(5), with_false(2)), "false_events_per_minute").better == "second"
+    assert metric(compare_models(with_false(5), with_false(2)), "false_events_per_minute").better == "second"
 
 
 def test_only_common_recordings_count_and_their_truth_must_agree() -> None:
@@ -104,7 +104,7 @@ def test_only_common_recordings_count_and_their_truth_must_agree() -> None:
     two = compare_models(first, fewer)
     assert two.left_out == ("take_0", "take_1")
     expected = {name: estimate.value for name, estimate in evaluate(fewer.outcomes, draws=0).items()}
-    assert {each.figure: each.second.value for each in two.differences} == pytest.approx(expected)
+    assert {each.metric: each.second.value for each in two.differences} == pytest.approx(expected)
     with pytest.raises(DocumentError, match="no recording with truth in common"):
         compare_models(first, dataclasses.replace(second, outcomes=()))
     moved = tuple(dataclasses.replace(truth, start=truth.start + 1) for truth in second.outcomes[0].truths)
@@ -118,17 +118,21 @@ def test_actions_that_one_model_does_not_know_are_missed_by_it() -> None:
     knows_both = Outcome("r", 10, truths, truths)
     knows_one = Outcome("r", 10, truths[:1], truths[:1], truths[1:])
     two = compare_models(Document(Path("a"), "a", (knows_one,)), Document(Path("b"), "b", (knows_both,)))
-    assert (figure(two, "found").first.value, figure(two, "found").second.value) == (0.5, 1.0)
-    assert not figure(two, "found").beyond_chance  # one recording tells nothing of chance
+    assert (metric(two, "found").first.value, metric(two, "found").second.value) == (0.5, 1.0)
+    assert not metric(two, "found").beyond_chance  # one recording tells nothing of chance
 
 
 def test_table_names_who_is_better() -> None:
-    console = Console(width=140)
+    console = Console(width=80)
     with console.capture() as capture:
         console.print(comparison_table(compare_models(document("old", 0.5), document("new", 0.85))))
-    rows = {line.split()[1]: line.split() for line in capture.get().splitlines() if len(line.split()) > 8}
-    assert rows["found"][-2] == "new"
-    assert "new" not in rows["onset_error_s"]
+    lines = [line.rstrip() for line in capture.get().splitlines()]
+    assert lines[:3] == ["A: old", "B: new", f"{RECORDINGS} recordings; the difference is B minus A"]
+    assert max(map(len, lines)) <= 80
+    rows = {line.split()[0]: line.split() for line in lines[4:]}
+    assert set(rows) == set(METRICS)
+    assert rows["found"][-1] == "B"
+    assert rows["onset_error_s"][-1] not in ("A", "B")
 
 
 def write(path: Path, found: int) -> Path:
@@ -152,7 +156,7 @@ def test_tool_compares_files(tmp_path: Path, capsys: pytest.CaptureFixture) -> N
     assert tool.main(["--compare", *files, "--json", str(tmp_path / "both.json")]) == 0
     both = json.loads((tmp_path / "both.json").read_text())
     assert both["recordings"] == ["0", "1", "2"]
-    assert both["figures"]["found"] == {
+    assert both["metrics"]["found"] == {
         "first": 0.25,
         "second": 0.75,
         "difference": 0.5,
@@ -160,7 +164,8 @@ def test_tool_compares_files(tmp_path: Path, capsys: pytest.CaptureFixture) -> N
         "high": 0.5,
         "better": "second",
     }
-    assert "old against new, 3 recordings" in capsys.readouterr().out
+    printed = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert printed[:3] == ["A: old", "B: new", "3 recordings; the difference is B minus A"]
 
 
 @pytest.mark.parametrize(
@@ -169,7 +174,7 @@ def test_tool_compares_files(tmp_path: Path, capsys: pytest.CaptureFixture) -> N
         (None, "cannot be read: No such file"),
         ("{", "it is no JSON"),
         ("[]", "is no file of this tool"),
-        ('{"format": 1}', "its format is 1, expected 2"),
+        ('{"format": 1}', "its format is 1, expected 3"),
         ('{"format": 2, "model": "m"}', "is no file of this tool"),
     ],
 )
@@ -197,17 +202,17 @@ def test_files_that_cannot_be_compared(tmp_path: Path, capsys, content: str | No
 )
 def test_requirements(text: str, value: float | None, kept: bool) -> None:
     requirement = Requirement.parse(text)
-    fault = requirement.fault({requirement.figure: Estimate(value)})
+    fault = requirement.fault({requirement.metric: Estimate(value)})
     assert (fault is None) == kept
     if not kept:
         assert fault.endswith("not defined" if value is None else f"it is {value:.4g}")
 
 
-def test_every_figure_can_be_required() -> None:
-    for name in FIGURES:
-        assert Requirement.parse(f"{name}>=0.5").figure == name
+def test_every_metric_can_be_required() -> None:
+    for name in METRICS:
+        assert Requirement.parse(f"{name}>=0.5").metric == name
 
 
-def test_unknown_figures_are_told_with_what_was_meant() -> None:
-    with pytest.raises(ValueError, match=r"there is no figure mAP_acton@0\.5; did you mean mAP_action@0\.5\?"):
+def test_unknown_metrics_are_reported_with_what_was_meant() -> None:
+    with pytest.raises(ValueError, match=r"there is no metric mAP_acton@0\.5; did you mean mAP_action@0\.5\?"):
         Requirement.parse("mAP_acton@0.5>=0.7")

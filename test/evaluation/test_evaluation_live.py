@@ -12,9 +12,9 @@ pytest.importorskip("usdrl_ros.msg", reason="the messages are not built: run by 
 
 from usdrl_ros.bags.writer import write_recording
 from usdrl_ros.demo.actor import play
-from usdrl_ros.evaluation import __main__ as tool
-from usdrl_ros.evaluation.batch import Plan
-from usdrl_ros.inference.factory import default_model
+from usdrl_ros.evaluation import command
+from usdrl_ros.evaluation.options import EvaluationOptions
+from usdrl_ros.nodes import evaluate as tool
 from usdrl_ros.nodes.live_evaluation import run_bag_live
 
 RATES = (2.0, 1.0, 0.5)  # a machine that is too slow for one is given the next
@@ -48,17 +48,24 @@ def test_live_events_are_those_of_the_library(bag: Path, tmp_path: Path) -> None
 
     assert len(plain(library)) >= 2
     assert plain(live) == plain(library)
-    for name, figure in library["figures"].items():
-        assert live["figures"][name]["value"] == pytest.approx(figure["value"], abs=1e-4), name
+    for name, metric in library["metrics"].items():
+        assert live["metrics"][name]["value"] == pytest.approx(metric["value"], abs=1e-4), name
     assert live["bag_seconds"] == pytest.approx(library["bag_seconds"])
     assert library["latency_s"] is None
     assert 0 < live["latency_s"]["median"] <= live["latency_s"]["p90"] <= live["latency_s"]["max"] < 5
 
 
-def test_bags_that_cannot_be_played_are_told(bag: Path, tmp_path: Path) -> None:
-    plan = Plan(model=default_model())
-    assert run_bag_live(str(tmp_path / "no"), plan, 1.0, lambda *_: None) == f"{tmp_path}/no: no such bag"
-    told = run_bag_live(str(bag), Plan(model=default_model(), source="octopus"), 1.0, lambda *_: None)
-    assert "octopus" in told
-    told = run_bag_live(str(bag), Plan(model=default_model(), source="zed"), 1.0, lambda *_: None)
-    assert "no topic" in told
+def test_bags_that_cannot_be_played_are_reported(bag: Path, tmp_path: Path) -> None:
+    def reason(path: Path, **options: str) -> str:
+        found = run_bag_live(str(path), EvaluationOptions(**options), lambda *_: None)
+        assert isinstance(found, str)
+        return found
+
+    assert reason(tmp_path / "no") == f"{tmp_path}/no: no such bag"
+    assert "octopus" in reason(bag, source="octopus")
+    assert "no topic" in reason(bag, source="zed")
+
+
+def test_live_runs_need_ros(bag: Path, capsys: pytest.CaptureFixture) -> None:
+    assert command.main([str(bag), "--live"]) == 2
+    assert "--live needs ROS 2 and the built package: run it as 'ros2 run" in capsys.readouterr().err

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from usdrl_ros.bags.writer import write_recording
-from usdrl_ros.evaluation.journal import Journal
+from usdrl_ros.evaluation.options import EvaluationOptions
 from usdrl_ros.evaluation.run import run_bag
 from usdrl_ros.inference.contract import Predictions
 from usdrl_ros.inference.model_file import ModelInfo
@@ -43,13 +43,13 @@ def write(path: Path, seconds: int, storage: str) -> Path:
 
 
 def peak_of(bag: Path) -> int:
-    with Journal(QuietEngine.info.actions) as journal:
-        tracemalloc.start()
-        try:
-            run = run_bag(bag, QuietEngine(), settings=FEW_STEPS, journal=journal, ongoing=False)
-            return tracemalloc.get_traced_memory()[1] if run.events == [] else 0
-        finally:
-            tracemalloc.stop()
+    options = EvaluationOptions(settings=FEW_STEPS, report=bag.parent / "report")  # a report wants a journal
+    tracemalloc.start()
+    try:
+        run = run_bag(bag, QuietEngine(), options, ongoing=False)
+        return tracemalloc.get_traced_memory()[1] if run.events == [] else 0
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("storage", ["mcap", "sqlite3"])

@@ -7,12 +7,11 @@ import json
 from pathlib import Path
 
 import pytest
-from evaluation_bags import HandEngine, make_recording
+from evaluation_bags import make_recording, use_hand_engine
 
 from usdrl_ros.bags.reader import SKELETONS, TRUTH, read_messages
 from usdrl_ros.bags.writer import START_NS, BagWriter, write_recording
-from usdrl_ros.evaluation import __main__ as tool
-from usdrl_ros.evaluation.batch import Plan
+from usdrl_ros.evaluation import command as tool
 from usdrl_ros.evaluation.metrics.detection import Interval
 from usdrl_ros.evaluation.truth import check_truths
 from usdrl_ros.recording import Segment
@@ -30,8 +29,7 @@ def bag(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def hand_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Plan, "load_engine", lambda self: HandEngine())
-    monkeypatch.setattr(tool, "jobs_of", lambda options: 1)
+    use_hand_engine(monkeypatch)
 
 
 def evaluate(*arguments: object) -> tuple[int, dict]:
@@ -56,7 +54,7 @@ def test_evaluation_by_a_csv_equals_that_by_the_topic(bag: Path, tmp_path: Path,
     code, by_topic = evaluate(bag)
     code_labels, by_labels = evaluate(bag, "--labels", tmp_path)
     assert code == code_labels == 0
-    assert by_labels["figures"] == by_topic["figures"]
+    assert by_labels["metrics"] == by_topic["metrics"]
     assert counts(by_labels) == {"wave": (2, 2, 0)}
 
 
@@ -107,7 +105,8 @@ def test_two_people_with_one_id_are_told(bag: Path, tmp_path: Path, capsys: pyte
             writer.write(topic, stamp_ns, message)
     code, document = evaluate(tmp_path / "twins")
     assert code == 1
-    (line,) = capsys.readouterr().err.splitlines()
+    absent, line = capsys.readouterr().err.splitlines()
+    assert absent.startswith(f"{tmp_path}/twins: 1 true action of people whom no skeletons show (there: alice)")
     assert line.startswith(f"{tmp_path}/twins: 300 x repeated_person, first: person 'alice'")
     assert document["problems"] == {"repeated_person": 300}
 
@@ -145,16 +144,16 @@ def test_truth_that_ends_before_it_starts_is_told(bag: Path, tmp_path: Path, cap
     [
         ([], "give bags, or --compare"),
         (["BAG", "--compare", "a", "b"], "not both"),
-        (["BAG", "--labels", "nowhere"], "--labels nowhere: no such file"),
+        (["BAG", "--labels", "nowhere"], "labels nowhere: no such file"),
         (["BAG", "--labels", ".", "--truth", "/t"], "one place only"),
         (["BAG", "--no-truth", "--require", "edit>0"], "--no-truth leaves nothing"),
-        (["BAG", "--require", "mAP>=0.5"], "there is no figure mAP"),
+        (["BAG", "--require", "mAP>=0.5"], "there is no metric mAP"),
         (["BAG", "--require", "mAP_action@0.5=0.5"], "is no requirement"),
         (["BAG", "--set", "start=0.5"], "there is no such setting"),
         (["BAG", "--set", "start_threshold=high"], "'high' is no number"),
         (["BAG", "--set", "start_threshold=2"], "start_threshold is 2.0, must be from"),
         (["BAG", "--rename", "wave"], "--rename 'wave': expected NAME=VALUE"),
-        (["BAG", "--jobs", "0"], "--jobs is 0, must be from 1"),
+        (["BAG", "--jobs", "0"], "jobs is 0, must be a whole number from 1 to 512"),
         (["BAG", "--params", "nowhere.yaml"], "--params nowhere.yaml: cannot be read"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The figures against the functions that define them, cases by hand, and properties."""
+"""The metrics against the functions that define them, cases by hand, and properties."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from usdrl_ros.evaluation.metrics.detection import (
 from usdrl_ros.evaluation.metrics.frames import FRAME_S, label_sequences
 from usdrl_ros.evaluation.metrics.outcome import Outcome
 from usdrl_ros.evaluation.metrics.segmentation import edit_score, frame_accuracy, segmental_f1
-from usdrl_ros.evaluation.metrics.values import FIGURES, FigureSheet, draw_weights, evaluate
+from usdrl_ros.evaluation.metrics.values import METRICS, MetricSheet, draw_weights, evaluate
 
 ACTIONS = ("sit", "walk", "wave")
 
@@ -73,7 +73,7 @@ def test_detection_figures_are_those_of_the_metric(outcomes: list[Outcome]) -> N
         assert found[f"mAP_action@{theta}"] == pytest.approx(by_action, abs=1e-12)
         assert found[f"mAP_video@{theta}"] == pytest.approx(by_recording, abs=1e-12)
         assert found[f"F1@{theta}"] == pytest.approx(f1_score(events, truths, theta), abs=1e-12)
-        sheet = FigureSheet(outcomes)
+        sheet = MetricSheet(outcomes)
         ours = {action: value[0] for action, value in sheet.average_precision(np.ones((1, 5)), theta).items()}
         assert ours == pytest.approx(average_precision_by_action(events, truths, theta), abs=1e-12)
 
@@ -102,7 +102,7 @@ def test_counted_figures_are_those_of_the_comparison(outcomes: list[Outcome]) ->
 
 @pytest.mark.parametrize("seed", range(8))
 def test_a_draw_is_the_recordings_as_often_as_they_are_drawn(outcomes: list[Outcome], seed: int) -> None:
-    """The weighted figures of a draw equal the plain ones of copies of its recordings."""
+    """The weighted metrics of a draw equal the plain ones of copies of its recordings."""
     weights = draw_weights(5, 1, seed)
     copies = []
     for index, count in enumerate(weights[0].astype(int)):
@@ -113,7 +113,7 @@ def test_a_draw_is_the_recordings_as_often_as_they_are_drawn(outcomes: list[Outc
                 for kind in (outcomes[index].events, outcomes[index].truths)
             ]
             copies.append(Outcome(name, 60.0, *kinds))
-    drawn = {name: value[0] for name, value in FigureSheet(outcomes).figures(weights).items()}
+    drawn = {name: value[0] for name, value in MetricSheet(outcomes).metrics(weights).items()}
     assert drawn == pytest.approx(values(copies), abs=1e-12)
 
 
@@ -153,7 +153,7 @@ def test_perfect_events_give_one(outcomes: list[Outcome]) -> None:
         for each in outcomes
     ]
     for name, estimate in evaluate(perfect).items():
-        expected = 1.0 if FIGURES[name].higher_is_better else 0.0
+        expected = 1.0 if METRICS[name].higher_is_better else 0.0
         assert (estimate.value, estimate.low, estimate.high) == (expected, expected, expected), name
 
 

@@ -9,17 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluation_bags import HandEngine, make_recording
+from evaluation_bags import make_recording, use_hand_engine
 from matplotlib import image
 
 from usdrl_ros.bags.writer import write_recording
-from usdrl_ros.evaluation import __main__ as tool
-from usdrl_ros.evaluation.batch import Plan
+from usdrl_ros.evaluation import command as tool
 from usdrl_ros.evaluation.metrics.detection import Interval
 from usdrl_ros.evaluation.report.canvas import clock, colours_of, new_figure, svg
 from usdrl_ros.evaluation.report.strip_plot import draw_strip
-from usdrl_ros.evaluation.report.strips import Strip
 from usdrl_ros.evaluation.report.timeline import LINE_S, PAGE_LINES, timeline_pages
+from usdrl_ros.evaluation.strips import Strip
 from usdrl_ros.recording import Segment
 
 NASTY = "<script>alert('&\"')</script>"
@@ -62,8 +61,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     segments = (Segment(0.5, 1.5, "wave", NASTY), Segment(7, 8, NASTY, NASTY))
     write_recording(dataclasses.replace(recording, segments=segments), root / "bad&<b>")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Plan, "load_engine", lambda self: HandEngine())
-        patch.setattr(tool, "jobs_of", lambda options: 1)
+        use_hand_engine(patch)
         assert tool.main([str(root / "good"), str(root / "bad&<b>"), "--report", str(root / "out")]) == 0
     return root / "out"
 
@@ -87,7 +85,7 @@ def test_page_tells_what_happened(report: Path) -> None:
     page = Page((report / "report.html").read_text(encoding="utf-8"))
     words = " ".join(page.text.split())
     assert "1 of 2true actions found1 missed" in words
-    assert f"The model does not know, counted in no figure: {NASTY} (1)" in words
+    assert f"The model does not know, counted in no metric: {NASTY} (1)" in words
     assert "missedwave, bad&<b>" in words
     assert NASTY in page.text
     assert "bad&<b>" in page.text
@@ -103,7 +101,7 @@ def test_every_picture_is_there_as_a_png(report: Path) -> None:
     assert names == sorted(
         [f"{name}.png" for name in charts]
         + ["strips/000_missed_wave.png", "strips/001_false_wave.png"]
-        + ["timelines/000_good.png", "timelines/001_bad&<b>.png"]
+        + ["timelines/000_good.png", "timelines/001_bad&_b_.png"]
     )
     for name in names:
         picture = image.imread(report / name)
@@ -116,7 +114,7 @@ def test_every_picture_is_there_as_a_png(report: Path) -> None:
 def test_bags_without_truth_have_a_report_of_their_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recording = dataclasses.replace(make_recording({"alice": [(3.0, 6.0)]}, 8.0), segments=())
     write_recording(recording, tmp_path / "bag")
-    monkeypatch.setattr(Plan, "load_engine", lambda self: HandEngine())
+    use_hand_engine(monkeypatch)
     assert tool.main([str(tmp_path / "bag"), "--no-truth", "--report", str(tmp_path / "out")]) == 0
     page = Page((tmp_path / "out" / "report.html").read_text(encoding="utf-8"))
     assert "0 true actions, 1 events" in " ".join(page.text.split())

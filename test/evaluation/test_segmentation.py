@@ -172,7 +172,7 @@ def test_a_second_implementation_agrees(background: int | None) -> None:
             assert found == pytest.approx(other_f1(predicted, true, overlap, background))
 
 
-def figures(predicted: np.ndarray, true: np.ndarray, background: int | None) -> list[float]:
+def metrics(predicted: np.ndarray, true: np.ndarray, background: int | None) -> list[float]:
     return [
         frame_accuracy([predicted], [true], background),
         edit_score([predicted], [true], background),
@@ -182,28 +182,28 @@ def figures(predicted: np.ndarray, true: np.ndarray, background: int | None) -> 
 
 @pytest.mark.parametrize("background", [None, 0])
 def test_time_and_names_play_no_part(background: int | None) -> None:
-    """Slower, backwards in time or with a silence before, and with other names, the figures are the same."""
+    """Slower, backwards in time or with a silence before, and with other names, the metrics are the same."""
     rng = np.random.default_rng(1)
     for _ in range(20):
         true, predicted = random_labels(rng), random_labels(rng)
         frames = min(len(true), len(predicted))
         true, predicted = true[:frames], predicted[:frames]
-        expected = figures(predicted, true, background)
-        assert figures(np.repeat(predicted, 3), np.repeat(true, 3), background) == pytest.approx(expected)
+        expected = metrics(predicted, true, background)
+        assert metrics(np.repeat(predicted, 3), np.repeat(true, 3), background) == pytest.approx(expected)
         other = np.array([0, 7, 5, 6])
-        assert figures(other[predicted], other[true], background) == pytest.approx(expected)
+        assert metrics(other[predicted], other[true], background) == pytest.approx(expected)
         if background == 0:
             silence = np.zeros(9, int)
             shifted = (np.append(silence, predicted), np.append(silence, true))
-            assert figures(*shifted, background) == pytest.approx(expected)
+            assert metrics(*shifted, background) == pytest.approx(expected)
         assert edit_score([predicted[::-1]], [true[::-1]], background) == pytest.approx(expected[1])
 
 
 def test_perfect_is_one_and_nothing_is_nothing() -> None:
     rng = np.random.default_rng(2)
     true = np.append(random_labels(rng), 1)
-    assert figures(true, true, None) == figures(true, true, 0) == [1.0] * 5
-    assert figures(np.zeros_like(true), true, 0) == [0.0] * 5
+    assert metrics(true, true, None) == metrics(true, true, 0) == [1.0] * 5
+    assert metrics(np.zeros_like(true), true, 0) == [0.0] * 5
     assert frame_accuracy([], []) == edit_score([], []) == segmental_f1([], [], 0.5) == 0.0
 
 

@@ -52,18 +52,18 @@ def test_thresholds_and_rate_change_while_it_runs(domain, model):
         peer.wait_for_perception()
         player = Player(peer)
         assert peer.set_parameter("start_threshold", 1.0) is None
-        program.wait_for_log("goes on with start_threshold 1.0")
+        program.wait_for_log("changed parameters: start_threshold 1.0")
         player.play(1.5, "ann", right_hand_m=0.05)
         wait_until(lambda: peer.scored("ann", player.now_ns - SECOND // 5), what="scores")
         assert not peer.events
         assert peer.set_parameter("start_threshold", 0.6) is None
-        program.wait_for_log("goes on with start_threshold 0.6")
+        program.wait_for_log("changed parameters: start_threshold 0.6")
         player.play(1.5, "ann", right_hand_m=0.05)
         wait_until(lambda: player.phases("ann")[:1] == [Phase.STARTED], what="STARTED")
 
         for rate in (5.0, 30.0):
             assert peer.set_parameter("rate", rate) is None
-            program.wait_for_log(f"goes on with rate {rate}")
+            program.wait_for_log(f"changed parameters: rate {rate}")
             peer.heard["usdrl/scores"].clear()
             player.play(2.0, "ann", pause_s=0.03)
             wait_until(lambda: peer.scored("ann", player.now_ns - SECOND // 4), what="scores")
@@ -140,7 +140,7 @@ def test_markers_show_who_does_what_to_those_who_listen(domain, model):
         times = peer.at["usdrl/markers"]
         assert (len(times) - 1) / (times[-1] - times[0]) < 15.5  # markers_rate
         assert peer.set_parameter("markers", False) is None
-        program.wait_for_log("goes on with markers False")
+        program.wait_for_log("changed parameters: markers False")
         time.sleep(0.2)
         peer.heard["usdrl/markers"].clear()
         player.play(0.5, "ann")

@@ -20,8 +20,9 @@ from usdrl_ros.nodes.parameters import descriptor
 from usdrl_ros.nodes.statistics import Statistics
 from usdrl_ros.perception_parameters import PARAMETERS, fault_of_change
 from usdrl_ros.problems import Problem
+from usdrl_ros.skeleton.canonical import to_ntu25
 from usdrl_ros.skeleton.layouts import NTU_25, load_layout
-from usdrl_ros.skeleton.person import Person
+from usdrl_ros.skeleton.person import Frame, Person
 
 SECOND = 10**9
 DEFAULTS = {spec.name: spec.default for spec in PARAMETERS}
@@ -87,9 +88,9 @@ def test_share_of_unseen_and_derived_joints(clock):
     assert figures.unseen == pytest.approx(0.1)
     assert figures.derived == 0.0
     clock.s += 10.0
-    figures.people([Person("ann", "coco_17", np.ones((17, 3)))])
+    frame = to_ntu25(Frame(1, "camera", [Person("ann", "coco_17", np.ones((17, 3)))]))
+    figures.people(frame.people)
     assert figures.derived == pytest.approx(load_layout("coco_17").derived.mean())
-    figures.people([Person("ann", "coco_17", np.ones((3, 3)))])  # cannot be used: no sample
 
 
 def test_levels(clock):
@@ -149,8 +150,6 @@ def test_markers_forget_what_has_ended_and_leave_out_what_is_no_place():
     running = RunningActions()
     running.take([event(Phase.STARTED), event(Phase.ENDED)])
     assert running.of("ann") == []
-    image = Person("ann", "coco_17", np.ones((17, 2)))
-    assert not people_markers(0, "camera", [image], running, 1.0).markers
 
 
 class FakeIntent(SimpleNamespace):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import resource
+import signal
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -87,6 +90,68 @@ def test_what_is_published_is_recorded(publishers, tmp_path: Path, storage: str)
         ((_, stamp_ns, vocabulary),) = opened.messages(["/usdrl/vocabulary"])
         assert vocabulary.actions == ["wave"]
         assert abs(stamp_ns / 1e9 - time.time()) < 60
+
+
+@contextmanager
+def recorder(publishers, bag: Path, storage: str):
+    options = ["--topic", "/tracker/skeletons", "--ros-args", "-p", f"storage:={storage}"]
+    with Program("usdrl_ros.nodes.record", str(bag), *options) as program:
+        wait_for_subscribers(publishers, ["/tracker/skeletons"])
+        yield program
+
+
+def numbers(bag: Path) -> list[int]:
+    with Bag(bag) as opened:
+        return [message.header.stamp.nanosec for _, _, message in opened.messages(["/tracker/skeletons"])]
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
+def test_a_recorder_that_is_killed_loses_the_last_second_at_most(publishers, tmp_path, storage, number) -> None:
+    bag, sent = tmp_path / "recorded", []
+    with recorder(publishers, bag, storage) as program:
+        while len(sent) < 150:
+            message = SkeletonArray(layout="ntu_25")
+            message.header.stamp.nanosec = len(sent)
+            publishers["/tracker/skeletons"].publish(message)
+            sent.append(time.monotonic())
+            time.sleep(0.02)
+        if number == signal.SIGHUP:
+            time.sleep(0.3)
+        ended = time.monotonic()
+        assert program.end(number) == (0 if number == signal.SIGHUP else -number)
+    found = numbers(bag)
+    assert found == list(range(len(found)))
+    if number == signal.SIGHUP:
+        assert len(found) == len(sent)
+    else:
+        lost_s = ended - sent[len(found)] if len(found) < len(sent) else 0.0
+        print(f"{storage}: {len(found)} of {len(sent)} messages read, the last {lost_s:.2f} s lost")
+        assert lost_s < 1.0 + 0.5  # the machine of the test may be busy for a moment
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_a_full_disk_is_one_clear_line_and_the_bag_stays_readable(publishers, tmp_path, storage) -> None:
+    bag, sent = tmp_path / "recorded", 0
+    with recorder(publishers, bag, storage) as program:
+        resource.prlimit(program.pid, resource.RLIMIT_FSIZE, (150_000, 150_000))  # stands for the end of the disk
+        until = time.monotonic() + 60
+        while not (ended := "FATAL" in program.log):
+            assert time.monotonic() < until
+            message = SkeletonArray(layout="ntu_25" + " " * 2000)
+            message.header.stamp.nanosec = sent
+            publishers["/tracker/skeletons"].publish(message)
+            sent += 1
+            time.sleep(0.02)
+        assert ended
+        assert program.wait() == 1
+    assert "Traceback" not in program.log
+    (line,) = [line for line in program.log.splitlines() if "FATAL" in line]
+    assert f"{bag}: cannot be written: " in line
+    assert "what was written before stays readable" in line
+    found = numbers(bag)
+    assert len(found) > 10
+    assert found == list(range(len(found)))
 
 
 def test_a_bag_is_never_overwritten(tmp_path: Path) -> None:

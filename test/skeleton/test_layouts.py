@@ -236,7 +236,7 @@ def test_a_derived_skeleton_is_near_the_true_one(name: str) -> None:
 
 @pytest.mark.parametrize("shape", [(24, 3), (25, 2), (25,), (3, 25)])
 def test_a_wrong_shape_is_told(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"'ntu_25' has 25 joints: expected \(\.\.\., 25, 3\), got"):
+    with pytest.raises(ValueError, match="'ntu_25' has 25 joints of x y z, got"):
         load_layout("ntu_25").to_ntu25(np.zeros(shape))
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
-from usdrl_ros.skeleton.window import SkeletonWindow, between, frame_times, resample
+from usdrl_ros.skeleton.window import SkeletonWindow, frame_times, resample, resample_window
 
 START_NS = 1_700_000_000 * 10**9 + 1
 
 
 def window_at(window: SkeletonWindow, times_ns: np.ndarray) -> tuple[int, np.ndarray]:
     """The stamp of the last sample that counts, and the joints (T, 25, 3) at some times."""
-    stamps, joints = np.empty((2, len(times_ns)), np.int64), np.empty((2, len(times_ns), 25, 3), np.float32)
-    last_ns = window.samples(times_ns, stamps, joints)
-    return last_ns, between(times_ns, *stamps, *joints)
+    stamps_ns, joints = window.until(int(times_ns[-1]))
+    return int(stamps_ns[-1]), resample_window(stamps_ns, joints, times_ns)
 
 
 def interpolated(stamps: np.ndarray, joints: np.ndarray, times: np.ndarray) -> np.ndarray:
@@ -177,7 +178,7 @@ def test_what_comes_bit_by_bit_is_resampled_as_at_once(unseen: float) -> None:
             continue
         end_ns = max(stamp - int(rng.choice([0, 0, 10**6, 5 * 10**8, 3 * 10**9])), int(stamps[0]))
         last_ns, found = window_at(window, end_ns + FRAMES_NS)
-        past = (stamps <= end_ns) & (stamps <= stamp)
+        past = (stamps <= end_ns) & (stamps >= window.first_ns)
         assert last_ns == stamps[past][-1]
         expected = interpolated((stamps[past] - end_ns) / 1e9, joints[past], FRAMES_NS / 1e9)
         recent = np.isfinite(joints[past & (stamps >= end_ns + FRAMES_NS[0])]).all(-1).any(0)
@@ -214,15 +215,17 @@ def test_a_gap_longer_than_what_is_kept_is_not_bridged() -> None:
     np.testing.assert_array_equal(found[:, 4, 0], [50, *range(50, 60)])
 
 
-def test_several_people_at_once_are_each_as_alone() -> None:
-    rng = np.random.default_rng(7)
-    times = np.arange(64)
-    start, stop = np.sort(rng.integers(0, 64, (2, 6, 64)), 0)
-    before, after = rng.normal(0, 1, (2, 6, 64, 25, 3)).astype(np.float32)
-    together = between(times, start, stop, before, after.copy())
-    assert together.shape == (6, 64, 25, 3)
-    for i in range(6):
-        np.testing.assert_array_equal(together[i], between(times, start[i], stop[i], before[i], after[i].copy()))
+def test_memory_grows_with_what_comes() -> None:
+    """A new window of two people is small, a full one is bounded by its span."""
+    window = SkeletonWindow(7.0, 50)
+    window.append(START_NS, np.zeros((50, 3)))
+    assert sys.getsizeof(window._joints) < 32 * 50 * 3 * 4 + 200
+    for i in range(1, 30_000):
+        window.append(START_NS + i * 10**6, np.full((50, 3), i))
+    assert window._joints.nbytes <= 2 * 1002 * 50 * 3 * 4
+    stamps_ns, joints = window.until(START_NS + 10**12)
+    assert joints.shape == (len(window), 50, 3)
+    np.testing.assert_array_equal(joints[:, 49, 2], (stamps_ns - START_NS) // 10**6)
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])

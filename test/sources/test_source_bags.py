@@ -22,6 +22,7 @@ from training.data import own_bags, zed_body34_samples
 from usdrl_ros.bags.reader import read_messages
 from usdrl_ros.bags.writer import write_recording
 from usdrl_ros.demo.actor import play
+from usdrl_ros.evaluation.options import EvaluationOptions
 from usdrl_ros.evaluation.run import run_bag
 from usdrl_ros.inference.factory import default_model, load_engine
 from usdrl_ros.recording import Recording
@@ -137,11 +138,11 @@ def test_zed_samples_give_the_events_of_our_own_message(shared_data: Path, store
                 ]
                 told.append((stamp_ns, make(kind, header=header(make, stamp_ns, "camera"), objects=objects)))
             bag = write(tmp_path / f"zed_{recording.name}", store, load_source("zed").topic, kind, told)
-            found = run_bag(bag, engine, source="zed", settings=easily)
+            found = run_bag(bag, engine, EvaluationOptions(source="zed", settings=easily))
 
             named = {numbers[name]: places for name, places in joints.items()}
             write_recording(Recording(recording.name, recording.layout, recording.stamps, named), tmp_path / "ours")
-            ours = run_bag(tmp_path / "ours", engine, settings=easily)
+            ours = run_bag(tmp_path / "ours", engine, EvaluationOptions(settings=easily))
             shutil.rmtree(tmp_path / "ours")
             assert (found.problems, found.events) == (ours.problems, ours.events)
             events += len(found.events)

@@ -56,7 +56,7 @@ def expected_events(source: str, model: Any) -> list[tuple]:
             skeletons = [plain("", person_id=n, positions=j.ravel(), confidences=[]) for n, j in people.items()]
             head = header(plain, stamp(number), "camera")
             frame = reader.read(plain("", header=head, layout=LAYOUTS[source], skeletons=skeletons))
-            recognizer.observe(frame.stamp_ns, frame.people, frame.frame_id)
+            recognizer.observe(frame)
             while step := recognizer.step():
                 events += step.events
         events += recognizer.finish()

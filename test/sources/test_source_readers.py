@@ -87,7 +87,7 @@ def events_of(reading: SourceReader, told: list[list[Any]], stamps: list[int]) -
         for message in of_instant:
             frame = reading.read(message, stamp_ns)
             assert frame.problems == []
-            assert recognizer.observe(frame.stamp_ns, frame.people, frame.frame_id) == []
+            assert recognizer.observe(frame).problems == []
         while step := recognizer.step():
             events += step.events
     events += recognizer.finish()
@@ -577,4 +577,4 @@ def test_whatever_stands_in_a_message_nothing_is_raised(source: str) -> None:
         assert isinstance(frame.frame_id, str)
         for person in frame.people:
             assert person.joints.shape == (len(load_layout(person.layout).joint_names), 3)
-        recognizer.observe(frame.stamp_ns, frame.people, frame.frame_id)
+        recognizer.observe(frame)

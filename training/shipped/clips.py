@@ -15,8 +15,8 @@ from training.data.archive import Archive
 from training.data.vocabulary import OTHER, Vocabulary
 from training.shipped.conditions import Condition
 from training.shipped.sessions import SessionsConfig, parts_of
+from usdrl_ros.actions.classifier import softmax
 from usdrl_ros.inference.contract import Engine
-from usdrl_ros.recognizer import softmax
 from usdrl_ros.recording import Recording
 from usdrl_ros.skeleton.normalize import model_input
 from usdrl_ros.skeleton.window import resample

@@ -13,6 +13,7 @@ from training.data.archive import Archive
 from training.data.frames import FRAMES
 from training.shipped.conditions import Condition
 from training.tasks.frame_scores import FrameScores, runs_above
+from usdrl_ros.actions.classifier import softmax
 from usdrl_ros.bags.writer import seconds_to_ns
 from usdrl_ros.evaluation.metrics.detection import (
     THETAS,
@@ -23,11 +24,11 @@ from usdrl_ros.evaluation.metrics.detection import (
     summarize,
 )
 from usdrl_ros.inference.contract import Engine, Predictions
-from usdrl_ros.recognizer import Recognizer, softmax
+from usdrl_ros.recognizer import Recognizer
 from usdrl_ros.recording import Recording, Segment
 from usdrl_ros.settings import Settings
 from usdrl_ros.skeleton.normalize import model_input
-from usdrl_ros.skeleton.person import Person
+from usdrl_ros.skeleton.person import Frame, Person
 from usdrl_ros.skeleton.window import frame_times, resample
 
 START_NS = 1_000_000_000
@@ -141,7 +142,7 @@ def play(engine: Engine, recording: Recording, settings: Settings | None = None)
     origin = recording.stamps[0]
     for index, seconds in enumerate(recording.stamps):
         people = [Person(name, recording.layout, joints[index]) for name, joints in recording.joints.items()]
-        recognizer.observe(START_NS + seconds_to_ns(seconds - origin), people)
+        recognizer.observe(Frame(START_NS + seconds_to_ns(seconds - origin), "", people))
         while step := recognizer.step():
             events += step.events
     events += recognizer.finish()

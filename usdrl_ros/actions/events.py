@@ -49,6 +49,7 @@ class Event:
         confidence: Mean probability over the event so far.
         start_ns, end_ns: From when, and the latest time it is known to last to.
         position: Pelvis (x, y, z) metres in `frame_id`; NaN if never seen.
+        partner_id: With whom, where two people act together; "" for a person alone.
     """
 
     stamp_ns: int
@@ -61,6 +62,7 @@ class Event:
     start_ns: int
     end_ns: int
     position: tuple[float, ...]
+    partner_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,28 @@ class EventDecoder:
             self._measure(action, running, probability, timeline)
             ended.append(self._tell(Phase.ENDED, action, running, probability, timeline, now_ns))
         self._running.clear()
+        return ended
+
+    def change_actions(self, actions: Sequence[str], timeline: Timeline, now_ns: int) -> list[ActionState]:
+        """Change the actions; those that run continue where they are still among them, and end where they are not.
+
+        Args:
+            actions: From now on; the timeline is to be changed to them afterwards.
+            timeline: Still of the actions so far.
+            now_ns: The stamp of the newest skeleton.
+        """
+        number = {action: i for i, action in enumerate(actions)}
+        ended, running = [], {}
+        for action, state in self._running.items():
+            if (name := self._actions[action]) in number:
+                running[number[name]] = state
+                continue
+            probability = _history(timeline, action)
+            self._measure(action, state, probability, timeline)
+            ended.append(self._tell(Phase.ENDED, action, state, probability, timeline, now_ns))
+        free_from = dict(zip(self._actions, self._free_from, strict=True))
+        self._free_from = [free_from.get(action, timeline.stop) for action in actions]  # a new one begins from now on
+        self._actions, self._running = tuple(actions), running
         return ended
 
     def _confirmed(self, timeline: Timeline) -> list[tuple[int, int]]:

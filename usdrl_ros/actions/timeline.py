@@ -7,6 +7,8 @@ time 0 of the stamps, so that windows which end at any instant meet in the same 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 _LEAST_WEIGHT = np.float32(1e-12)
@@ -51,6 +53,18 @@ class Timeline:
         cells = slice(begin - self._first, newest - self._first + 1)
         self._sum[:, cells] += (self._window_weight[frames, None] * probabilities[frames]).T
         self._weight[cells] += self._window_weight[frames]
+
+    def change_classes(self, kept: Sequence[int | None]) -> None:
+        """Change what the classes are; what has been merged stays.
+
+        Args:
+            kept: For each class from now on the class that it was so far; None for a new one, which is 0 until now.
+        """
+        changed = np.zeros((len(kept), self._sum.shape[1]), np.float32)
+        for number, before in enumerate(kept):
+            if before is not None:
+                changed[number] = self._sum[before]
+        self._sum = changed
 
     @property
     def first(self) -> int:

@@ -13,7 +13,8 @@ from pathlib import Path
 from usdrl_ros.bags.damage import STORAGE_SUFFIXES
 from usdrl_ros.bags.labels import Label, LabelError, make_label, read_csv
 from usdrl_ros.bags.tables import TableError, normalised, number_of, read_rows, short
-from usdrl_ros.files import ReadError, read_text, read_yaml
+from usdrl_ros.configuration import read_yaml
+from usdrl_ros.files import ReadError, read_text
 from usdrl_ros.resources import data_directory
 
 _TABLES = (".csv", ".tsv")

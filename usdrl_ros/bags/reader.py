@@ -48,6 +48,8 @@ __all__ = [
     "typestore",
 ]
 
+_ADDED = {f"{OURS}ActionEvent": "partner_id"}
+"""Fields that messages lack which were recorded before the field was there."""
 _IDL_SEPARATOR = "=" * 80 + "\n"
 
 
@@ -204,17 +206,20 @@ class Bag:
         serialization = getattr(connection.ext, "serialization_format", "cdr")
         if serialization != "cdr":
             raise BagError(f"{self._path}: messages {where} are serialized as '{serialization}', expected cdr")
+        older: set[str] = set()  # our types that lack fields which they have now
         embedded = connection.msgdef.format != MessageDefinitionFormat.NONE
         try:
             definitions = _parse_definition(connection) if embedded else {}
             if connection.msgtype.startswith(OURS):
-                for name, definition in definitions.items():
-                    if name.startswith(OURS) and definition[1] != store.fielddefs[name][1]:
+                ours = {name: found[1] for name, found in definitions.items() if name.startswith(OURS)}
+                older = {name for name, fields in ours.items() if fields != store.fielddefs[name][1]}
+                for name in older:
+                    if ours[name] != [field for field in store.fielddefs[name][1] if field[0] != _ADDED.get(name)]:
                         raise BagError(
                             f"{self._path}: its {name} on {connection.topic} was recorded by a version of usdrl_ros "
                             f"with other fields; convert the bag, or read it with that version"
                         )
-            elif definitions:
+            if definitions and (older or not connection.msgtype.startswith(OURS)):
                 store = Typestore()
                 store.register(definitions)
             if connection.msgtype not in store.types:

@@ -23,14 +23,17 @@ from rosbags.interfaces import Connection, ConnectionExtRosbag2
 from rosbags.rosbag2 import Reader
 
 from usdrl_ros.bags.damage import STORAGE_SUFFIXES, check_whole
+from usdrl_ros.bags.interrupted import complete
 from usdrl_ros.bags.types import BagError
-from usdrl_ros.files import ReadError, read_yaml
+from usdrl_ros.configuration import ConfigurationError, read_yaml
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd  # rosbags needs it, too
 
+UNFINISHED = "usdrl_ros.unfinished"
+"""Key of metadata.yaml's custom_data in a bag that is being recorded, or whose recorder was killed."""
 METADATA_LIMIT = 64 * 2**20
 """Bytes of a metadata.yaml, at most: a long recording in small parts has a large one."""
 _COMPRESSIONS = ("", "none", "message", "file")
@@ -47,6 +50,7 @@ class Metadata:
         counts: Messages that each topic should have; absent where it says 0 or nothing.
         latched: Topics whose last message late subscribers get.
         hashes: The hash of each type's definition (REP 2011); absent where it is not noted.
+        unfinished: Whether our recorder did not come to close the bag.
     """
 
     files: tuple[str, ...]
@@ -54,6 +58,7 @@ class Metadata:
     counts: Mapping[str, int] = field(default_factory=dict)
     latched: frozenset[str] = frozenset()
     hashes: Mapping[str, str] = field(default_factory=dict)
+    unfinished: bool = False
 
 
 def read_metadata(bag: Path) -> Metadata:
@@ -63,7 +68,9 @@ def read_metadata(bag: Path) -> Metadata:
         BagError: It cannot be read, names no storage file that is there, or wants what is not supported.
     """
     try:
-        content = read_yaml(bag / "metadata.yaml", METADATA_LIMIT)["rosbag2_bagfile_information"]
+        file = bag / "metadata.yaml"
+        size = min(file.stat().st_size, METADATA_LIMIT)
+        content = read_yaml(file, max_bytes=size)["rosbag2_bagfile_information"]
         storage = str(content.get("storage_identifier") or "")
         files = tuple(PurePosixPath(str(file)).name for file in content["relative_file_paths"])
         format_, compression = (str(content.get(f"compression_{key}") or "").lower() for key in ("format", "mode"))
@@ -72,8 +79,9 @@ def read_metadata(bag: Path) -> Metadata:
         for topic, count in topics:
             counts[str(topic["name"])] += int(count)
         latched = frozenset(str(topic["name"]) for topic, _ in topics if _is_latched(topic))
+        unfinished = UNFINISHED in (content.get("custom_data") or {})
         hashes = {str(topic["type"]): str(topic.get("type_description_hash") or "") for topic, _ in topics}
-    except ReadError as error:
+    except ConfigurationError as error:
         raise BagError(f"{bag}: damaged or not supported: {error}") from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         reason = f"lacks {error}" if isinstance(error, KeyError) else "is no description of a bag"
@@ -89,7 +97,7 @@ def read_metadata(bag: Path) -> Metadata:
     if missing or not files:
         names = ", ".join(missing) or "any"
         raise BagError(f"{bag}: a part is missing: metadata.yaml names {names}, which is not in the directory")
-    return Metadata(files, compression.replace("none", ""), +counts, latched, hashes)
+    return Metadata(files, compression.replace("none", ""), +counts, latched, hashes, unfinished)
 
 
 def _is_latched(topic: Mapping[str, Any]) -> bool:
@@ -128,6 +136,9 @@ class Storage:
             paths = [folder / name for name in self.metadata.files]
             if self.metadata.compression == "file":
                 paths = _decompress(paths, Path(stack.enter_context(TemporaryDirectory(prefix="usdrl_bag_"))))
+            if self.metadata.unfinished:
+                copies = Path(stack.enter_context(TemporaryDirectory(prefix="usdrl_bag_")))
+                paths = [complete(path, copies) for path in paths]
             for path in paths:
                 if path.suffix not in STORAGE_SUFFIXES:
                     raise BagError(f"{self._bag}: {path.name} is no storage file, expected .mcap or .db3")

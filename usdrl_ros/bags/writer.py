@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import heapq
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -61,6 +63,15 @@ class BagWriter:
             raise
         return self
 
+    def declare(self, topic: str, type_name: str) -> None:
+        """Add a topic of a known type, which may stay without a message.
+
+        Raises:
+            BagError: It cannot be written.
+        """
+        with self._faults():
+            self._connection(topic, type_name)
+
     def write(self, topic: str, stamp_ns: int, message: Any) -> None:
         """Append a message recorded at `stamp_ns`: one made by `bag_message_types()`, or one of rclpy's.
 
@@ -73,11 +84,24 @@ class BagWriter:
             raise BagError(f"{self._path}: cannot write type '{name}' on {topic}: its definition is not known")
         if not isinstance(message, store.types[name]):
             message = _copy(store, message, name)
+        with self._faults():
+            self._writer.write(self._connection(topic, name), stamp_ns, store.serialize_cdr(message, name))
+
+    def _connection(self, topic: str, name: str) -> Connection:
         connection = self._connections.get((topic, name))
         if connection is None:
-            connection = self._writer.add_connection(topic, name, typestore=store)
+            connection = self._writer.add_connection(topic, name, typestore=typestore())
             self._connections[topic, name] = connection
-        self._writer.write(connection, stamp_ns, store.serialize_cdr(message, name))
+        return connection
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        """What the operating system and SQLite raise, a full disk above all, comes out as a BagError."""
+        try:
+            yield
+        except (OSError, sqlite3.Error) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            raise BagError(f"{self._path}: cannot be written: {reason}") from error
 
     def copy(
         self, connection: Connection, stamp_ns: int, data: bytes, typestore_of: Callable[[Connection], Typestore]
@@ -108,19 +132,21 @@ class BagWriter:
                 offered_qos_profiles=extra.offered_qos_profiles if extra else (),
             )
             self._connections[topic, name] = written
-        self._writer.write(written, stamp_ns, data)
+        with self._faults():
+            self._writer.write(written, stamp_ns, data)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
-            self._writer.__exit__(kind, error, traceback)
-            if kind is None:
-                if self._path.exists():
-                    raise BagError(f"{self._path}: was made by another program meanwhile; choose another path")
-                self._writer.path.rename(self._path)
+            with self._faults():
+                self._writer.__exit__(kind, error, traceback)
+                if kind is None:
+                    if self._path.exists():
+                        raise BagError(f"{self._path}: was made by another program meanwhile; choose another path")
+                    self._writer.path.rename(self._path)
         finally:
-            shutil.rmtree(self._workspace)
+            shutil.rmtree(self._workspace, ignore_errors=True)
 
 
 def write_recording(

@@ -1,7 +1,7 @@
 """Two models on the same recordings, and which of their differences are larger than chance.
 
 Recordings differ more than models do, so both are drawn together (paired bootstrap): in each draw both models have the
-same recordings, and the difference of each figure is looked at.
+same recordings, and the difference of each metric is looked at.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ import numpy as np
 from usdrl_ros.evaluation.document import Document, DocumentError
 from usdrl_ros.evaluation.metrics.detection import Interval
 from usdrl_ros.evaluation.metrics.outcome import Outcome
-from usdrl_ros.evaluation.metrics.values import DRAWS, FIGURES, Estimate, FigureSheet, draw_weights, estimates
+from usdrl_ros.evaluation.metrics.values import DRAWS, METRICS, Estimate, MetricSheet, draw_weights, estimates
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One figure of two models.
+    """One metric of two models.
 
     Args:
-        figure: Its name.
+        metric: Its name.
         first, second: Its values.
         difference: Second minus first, with its confidence interval.
     """
 
-    figure: str
+    metric: str
     first: Estimate
     second: Estimate
     difference: Estimate
@@ -46,7 +46,7 @@ class Difference:
         value = self.difference.value
         if not self.beyond_chance or value is None:
             return ""
-        return "second" if (value > 0) == FIGURES[self.figure].higher_is_better else "first"
+        return "second" if (value > 0) == METRICS[self.metric].higher_is_better else "first"
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ class TwoModels:
 
     Args:
         first, second: Their models.
-        recordings: Those that both have, and all figures are of.
+        recordings: Those that both have, and all metrics are of.
         left_out: Those that only one has.
-        differences: Of each figure.
+        differences: Of each metric.
     """
 
     first: str
@@ -73,8 +73,8 @@ class TwoModels:
             "second": self.second,
             "recordings": list(self.recordings),
             "left_out": list(self.left_out),
-            "figures": {
-                each.figure: {
+            "metrics": {
+                each.metric: {
                     "first": each.first.value,
                     "second": each.second.value,
                     "difference": each.difference.value,
@@ -103,23 +103,23 @@ def compare_models(first: Document, second: Document, draws: int = DRAWS) -> Two
     for name, one, other in zip(common, *pairs, strict=True):
         if _plain(one.truths) != _plain(other.truths):
             raise DocumentError(f"{name}: its truth in {first.path} is not that in {second.path}: evaluate both anew")
-    sheets = [FigureSheet(each) for each in pairs]
+    sheets = [MetricSheet(each) for each in pairs]
     ones = np.ones((1, len(common)))
-    values = [sheet.figures(ones) for sheet in sheets]
+    values = [sheet.metrics(ones) for sheet in sheets]
     weights = draw_weights(len(common), draws)
-    drawn = [sheet.figures(weights) if len(common) > 1 else None for sheet in sheets]
+    drawn = [sheet.metrics(weights) if len(common) > 1 else None for sheet in sheets]
     both = [estimates(value, draw) for value, draw in zip(values, drawn, strict=True)]
-    difference = {name: values[1][name] - values[0][name] for name in FIGURES}
+    difference = {name: values[1][name] - values[0][name] for name in METRICS}
     drawn_difference = None
     if drawn[0] is not None and drawn[1] is not None:
-        drawn_difference = {name: drawn[1][name] - drawn[0][name] for name in FIGURES}
+        drawn_difference = {name: drawn[1][name] - drawn[0][name] for name in METRICS}
     differences = estimates(difference, drawn_difference)
     return TwoModels(
         first=first.model,
         second=second.model,
         recordings=tuple(common),
         left_out=tuple(sorted(outcomes[0].keys() ^ outcomes[1].keys())),
-        differences=tuple(Difference(name, both[0][name], both[1][name], differences[name]) for name in FIGURES),
+        differences=tuple(Difference(name, both[0][name], both[1][name], differences[name]) for name in METRICS),
     )
 
 

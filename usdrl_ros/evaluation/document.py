@@ -1,4 +1,4 @@
-"""The JSON file of an evaluation: every figure, every event, every true action; written, and read to compare two."""
+"""The JSON file of an evaluation: every metric, every event, every true action; written, and read to compare two."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from usdrl_ros import __version__
+from usdrl_ros.evaluation.bag_run import BagRun
 from usdrl_ros.evaluation.metrics.assessment import Assessment
 from usdrl_ros.evaluation.metrics.breakdown import Row
 from usdrl_ros.evaluation.metrics.detection import THETAS, Comparison, Interval
 from usdrl_ros.evaluation.metrics.outcome import Outcome
 from usdrl_ros.evaluation.metrics.values import CONFIDENCE, Estimate
-from usdrl_ros.evaluation.run import BagRun
-from usdrl_ros.evaluation.timing import latency_figures, step_figures
+from usdrl_ros.evaluation.timing import latency_summary, step_times
 from usdrl_ros.inference.model_file import ModelInfo
 
-FORMAT = 2
+FORMAT = 3
+_READABLE = (2, 3)
+"""Formats that `read_document` takes: 2 has the same events and truths, and other names around them."""
 
 
 class DocumentError(Exception):
@@ -46,7 +48,7 @@ class Document:
 def json_document(
     model: ModelInfo, runs: Sequence[BagRun], assessment: Assessment | None, failed: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Every figure and every event, ready for `json.dump`; figures are None without an assessment.
+    """Every metric and every event, ready for `json.dump`; metrics are None without an assessment.
 
     Seconds of `events` and `truth` count from the bag's `origin_ns`. An event's `verdict` is "found" (it is paired with
     a truth, `delay` tells how late it was announced), "false", "piece" (it overlaps a truth that has a better event),
@@ -56,13 +58,13 @@ def json_document(
     false = set(comparison.false)
     delays = {event: event.announced - truth.start for truth, event in comparison.found if event.announced is not None}
     paired = {event for _, event in comparison.found}
-    figures = assessment.figures if assessment else {}
+    metrics = assessment.metrics if assessment else {}
 
     def by_overlap(name: str) -> dict[str, float | None] | None:
-        return {str(theta): figures[f"{name}@{theta}"].value for theta in THETAS} if assessment else None
+        return {str(theta): metrics[f"{name}@{theta}"].value for theta in THETAS} if assessment else None
 
     def value(name: str) -> float | None:
-        return figures[name].value if assessment else None
+        return metrics[name].value if assessment else None
 
     def event_entry(event: Interval, run: BagRun) -> dict[str, Any]:
         verdict = "found" if event in paired else "false" if event in false else "piece"
@@ -91,7 +93,7 @@ def json_document(
         "delay_median_s": value("delay_median_s"),
         "false_events_per_minute": value("false_events_per_minute"),
         "confidence_level": CONFIDENCE,
-        "figures": {name: _estimate(estimate) for name, estimate in figures.items()},
+        "metrics": {name: _estimate(estimate) for name, estimate in metrics.items()},
         "actions": {
             name: {**_row(row), "AP_0.5": precision.value or 0.0, "AP_0.5_interval": [precision.low, precision.high]}
             for name, (row, precision) in (assessment.actions.items() if assessment else ())
@@ -115,8 +117,8 @@ def json_document(
         "unknown": dict(assessment.unknown) if assessment else {},
         "bag_seconds": sum(run.bag_s for run in runs),
         "processing_seconds": sum(run.processing_s for run in runs),
-        "step_ms": step_figures(runs),
-        "latency_s": latency_figures(runs),
+        "step_ms": step_times(runs),
+        "latency_s": latency_summary(runs),
         "problems": dict(sum((run.problems for run in runs), Counter())),
         "faults": [fault for run in runs for fault in run.faults],
         "bags": {
@@ -165,7 +167,7 @@ def read_document(path: Path) -> Document:
         reason = error.strerror if isinstance(error, OSError) else "it is no JSON"
         raise DocumentError(f"{path}: cannot be read: {reason}") from error
     try:
-        if content["format"] != FORMAT:
+        if content["format"] not in _READABLE:
             raise DocumentError(f"{path}: its format is {content['format']}, expected {FORMAT}: evaluate anew")
         known = set(content["actions_known"])
         outcomes = []
@@ -193,7 +195,7 @@ def read_document(path: Path) -> Document:
 
 
 def versions() -> dict[str, str]:
-    """Of this package, Python, and what the figures could depend on."""
+    """Of this package, Python, and what the metrics could depend on."""
     found = {"usdrl_ros": __version__, "python": platform.python_version()}
     for package in ("numpy", "onnxruntime", "rosbags"):
         try:

@@ -1,4 +1,4 @@
-"""What was seen and thought during a recording, on disk, so that one can look at any moment of it afterwards.
+"""Skeletons and scores of a recording, on disk, so that one can look at any moment of it afterwards.
 
 A recording of many hours does not fit in memory, and reading a bag twice would need its people's ids to come out the
 same. So skeletons, five a second, and the model's probabilities are written to temporary files as they come.
@@ -7,13 +7,13 @@ same. So skeletons, five a second, and the model's probabilities are written to 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 
 import numpy as np
 
 from usdrl_ros.actions.scores import Scores
-from usdrl_ros.skeleton.layouts import LayoutError, load_layout
 from usdrl_ros.skeleton.person import Person
 
 PERIOD_S = 0.2
@@ -77,21 +77,17 @@ class Journal:
         self._skeletons.close()
         self._scores.close()
 
-    def see(self, stamp_ns: int, people: Sequence[Person]) -> None:
-        """Keep what a message shows, if it is time; what cannot be used is left out (recognition tells of it)."""
+    def add_people(self, stamp_ns: int, people: Sequence[Person]) -> None:
+        """Keep the people of a message, in NTU-25 as `Recognizer.observe` returns them, if it is time."""
         for person in people:
             number = self._people.setdefault(person.person_id, len(self._people))
             if 0 <= stamp_ns - self._last_ns.get(number, -(2**62)) < PERIOD_S * 1e9 * 0.98:
                 continue
-            try:
-                joints, _ = load_layout(person.layout).to_ntu25(person.joints, person.confidence)
-            except (LayoutError, ValueError):
-                continue
             self._last_ns[number] = stamp_ns
-            self._skeletons.add(stamp_ns, number, joints)
+            self._skeletons.add(stamp_ns, number, person.joints)
 
-    def think(self, scores: Sequence[Scores]) -> None:
-        """Keep what the model thinks in a step."""
+    def add_scores(self, scores: Sequence[Scores]) -> None:
+        """Keep the model's output in a step."""
         for each in scores:
             number = self._people.setdefault(each.person_id, len(self._people))
             self._scores.add(each.stamp_ns, number, each.detection[1:])
@@ -121,3 +117,13 @@ class Journal:
         chosen = np.flatnonzero((stamps >= begin_ns) & (stamps <= end_ns) & (records["person"] == number))
         chosen = chosen[np.argsort(stamps[chosen], kind="stable")]
         return np.array(stamps[chosen]), np.array(records[field][chosen], np.float32)
+
+
+@contextmanager
+def optional_journal(actions: Sequence[str], wanted: bool) -> Iterator[Journal | None]:
+    """A journal, or None where nobody will look at it."""
+    if not wanted:
+        yield None
+        return
+    with Journal(actions) as journal:
+        yield journal

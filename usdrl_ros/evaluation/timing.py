@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from usdrl_ros.evaluation.run import BagRun
+from usdrl_ros.evaluation.bag_run import BagRun
 
 
-def step_figures(runs: Iterable[BagRun]) -> dict[str, float] | None:
+def step_times(runs: Iterable[BagRun]) -> dict[str, float] | None:
     """Median, 90th percentile and greatest of the steps' times, milliseconds; None without a step."""
     counts: Counter[float] = Counter()
     for run in runs:
@@ -23,7 +23,7 @@ def step_figures(runs: Iterable[BagRun]) -> dict[str, float] | None:
     return {**at, "max": float(values[-1]), "steps": float(counts.total())}
 
 
-def latency_figures(runs: Iterable[BagRun]) -> dict[str, float] | None:
+def latency_summary(runs: Iterable[BagRun]) -> dict[str, float] | None:
     """Median, 90th percentile and greatest latency of messages, seconds; None where no run was live."""
     values = pooled_latencies(runs)
     if not values:

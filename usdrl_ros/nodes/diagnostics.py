@@ -1,4 +1,4 @@
-"""What the perception node tells about itself: throttled warnings, counters, and a status on `/diagnostics`."""
+"""What the perception node reports of itself: throttled warnings, counters, and a status on `/diagnostics`."""
 
 from __future__ import annotations
 
@@ -16,9 +16,20 @@ from usdrl_ros.problems import Problem
 WARN_PERIOD_S = 5.0
 """Least wall time between two log lines of one cause; as long, a problem stays in the status."""
 
+_LONGEST_LINE, _LONGEST_TRACEBACK = 500, 8000
+"""Characters of what is logged: texts that come from the network may be long."""
+
+
+def escaped(text: str, longest: int) -> str:
+    """A text for one line of a log: control characters, which could move a terminal's cursor, escaped; cut."""
+    text = text[: longest + 1]
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text)
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
 
 class Monitor:
-    """Counts and tells what happens; may be called from any thread.
+    """Counts and reports what happens; may be called from any thread.
 
     Attributes:
         counters: Since the start of the node: messages, steps, events, and problems by cause.
@@ -30,38 +41,41 @@ class Monitor:
         self._lock = threading.Lock()
         self.counters: Counter[str] = Counter()
         self._causes: Counter[str] = Counter()
-        self._untold: Counter[str] = Counter()
-        self._told_at: dict[str, float] = {}
+        self._unlogged: Counter[str] = Counter()
+        self._logged_at: dict[str, float] = {}
         self._newest: tuple[float, Problem] | None = None
 
     def count(self, what: str, number: int = 1) -> None:
         """Add to a counter."""
         with self._lock:
-            self.counters[what] += number
+            if number:
+                self.counters[what] += number
 
     def report(self, problems: Iterable[Problem]) -> None:
         """Count problems, and warn of each cause at most once in `WARN_PERIOD_S`."""
         for problem in problems:
             if line := self._note(problem):
-                self._logger.warning(line)
+                self._logger.warning(escaped(line, _LONGEST_LINE))
 
     def failed(self, error: Exception) -> None:
         """Report an exception that should not have been: a defect of this package."""
         lines = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-        if line := self._note(Problem("internal_error", f"please report this defect; going on\n{lines}")):
-            self._logger.error(line)
+        fault = f"{type(error).__name__}: {error}: please report this defect; recognition continues"
+        if line := self._note(Problem("internal_error", fault)):
+            text = "\n".join(escaped(each, _LONGEST_LINE) for each in [line, *lines.splitlines()])
+            self._logger.error(text[:_LONGEST_TRACEBACK])
 
     def _note(self, problem: Problem) -> str | None:
         """Count a problem; gives its log line, if it is time for one."""
         now, cause = time.monotonic(), problem.cause
         with self._lock:
             self._causes[cause] += 1
-            self._untold[cause] += 1
+            self._unlogged[cause] += 1
             self._newest = (now, problem)
-            if now - self._told_at.get(cause, float("-inf")) < WARN_PERIOD_S:
+            if now - self._logged_at.get(cause, float("-inf")) < WARN_PERIOD_S:
                 return None
-            self._told_at[cause] = now
-            count = self._untold.pop(cause)
+            self._logged_at[cause] = now
+            count = self._unlogged.pop(cause)
         return f"{cause}{f' (x{count})' if count > 1 else ''}: {problem.message}"
 
     def recent_problem(self) -> Problem | None:
@@ -87,7 +101,7 @@ class Monitor:
         status = DiagnosticStatus(
             level=level,
             name=f"{self._node.get_fully_qualified_name()[1:]}: recognition",
-            message=message,
+            message=escaped(message, _LONGEST_LINE),
             hardware_id=model,
             values=[KeyValue(key=key, value=value) for key, value in values.items()],
         )

@@ -30,26 +30,31 @@ _MOST_PUBLISHERS = 64
 """Publishers whose numbers are kept."""
 
 
+class MalformedMessageError(Exception):
+    """The bytes of a message are not of its type; nothing is known of it, not even its stamp."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
 class SkeletonInput:
     """Reads the topic of a source.
 
     Args:
         node: Subscribes.
         values: The node's parameters.
-        dimensions: Of the skeletons that the model takes, 2 or 3.
-        monitor: Is told of messages that were published and never came.
+        monitor: Reports messages that were published and never came.
 
     Raises:
-        ParameterError: The source is not known, its messages are not installed, or it cannot serve the model.
+        ParameterError: The source is not known, its messages are not installed, or it has no 3D skeletons.
     """
 
-    def __init__(self, node: Node, values: Mapping[str, Any], *, dimensions: int, monitor: Monitor) -> None:
+    def __init__(self, node: Node, values: Mapping[str, Any], *, monitor: Monitor) -> None:
         self._node, self._monitor = node, monitor
         try:
             source = load_source(values["source"])
-            self._reader = SourceReader(
-                source, layout=values["layout"], association=values["association"], dimensions=dimensions
-            )
+            self._reader = SourceReader(source, layout=values["layout"], association=values["association"])
             self.type_name, self._message_class = first_message_class(
                 source.message_types, source.packages, f"source '{source.name}'"
             )
@@ -62,16 +67,44 @@ class SkeletonInput:
         reliability = values["input_reliability"]
         self._reliability = source.reliability if reliability == "source" else reliability
         self._depth = values["input_depth"] or source.depth
-        self._subscription: Subscription | None = None
+        self._take: Callable[[bytes], None] = lambda message: None
+        self._subscriptions: list[Subscription] = []  # two while a silent one is probed
         self._numbers: dict[bytes, int] = {}  # of the last message, by publisher
 
-    def open(self, take: Callable[[Any], None]) -> None:
+    def open(self, take: Callable[[bytes], None]) -> None:
         """Subscribe; `take` gets each message, serialized: of most, a small part is needed."""
+        self._numbers.clear()
+        self._take = take
+        self._subscriptions = [self._subscribe()]
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        while self._subscriptions:
+            self._node.destroy_subscription(self._subscriptions.pop())
+
+    def probe(self) -> None:
+        """Subscribe once more, if a publisher is there: the subscription may be deaf.
+
+        A reliable one of Fast DDS is, once an empty payload has come: it waits for the message that it cannot take.
+        Whichever of the two gets the next message stays, the other is destroyed.
+        """
+        if not self._subscriptions or not self._node.count_publishers(self.topic):
+            return
+        for deaf in self._subscriptions[1:]:
+            self._node.destroy_subscription(deaf)
+        self._subscriptions[1:] = [self._subscribe()]
+
+    def _subscribe(self) -> Subscription:
         qos = QoSProfile(depth=self._depth, reliability=ReliabilityPolicy[self._reliability.upper()])
+        own: list[Subscription] = []
 
         def taken(message: Any, information: Any) -> None:
+            if own[0] not in self._subscriptions:  # the other one was faster
+                return
+            if len(self._subscriptions) > 1:
+                self._keep(own[0])
             self._count_missed(information)
-            take(message)
+            self._take(message)
 
         def subscribe(**events: Any) -> Subscription:
             return self._node.create_subscription(
@@ -80,27 +113,43 @@ class SkeletonInput:
                 with_information(taken),
                 qos,
                 raw=True,
-                event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._tell_incompatible, **events),
+                event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._report_incompatible, **events),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
 
-        self._numbers.clear()
         try:
             # Where messages are numbered, what is missing shows by itself.
-            lost = {} if NUMBERED else {"message_lost": lambda info: self._tell_missed(info.total_count_change)}
-            self._subscription = subscribe(**lost)
-        except UnsupportedEventTypeError:  # not every middleware tells what it lost
-            self._subscription = subscribe()
+            lost = {} if NUMBERED else {"message_lost": lambda info: self._report_missed(info.total_count_change)}
+            own.append(subscribe(**lost))
+        except UnsupportedEventTypeError:  # not every middleware reports what it lost
+            own.append(subscribe())
+        return own[0]
 
-    def close(self) -> None:
-        """Unsubscribe."""
-        if self._subscription is not None:
-            self._node.destroy_subscription(self._subscription)
-            self._subscription = None
+    def _keep(self, heard: Subscription) -> None:
+        """Of two subscriptions keep the one that hears."""
+        first = self._subscriptions[0]
+        for other in [each for each in self._subscriptions if each is not heard]:
+            self._node.destroy_subscription(other)
+        self._subscriptions = [heard]
+        if heard is not first:
+            self._numbers.clear()
+            self._monitor.count("subscribed again")
+            fault = f"the subscription of {self.topic} had heard nothing of messages that were published"
+            self._monitor.report([Problem("deaf", f"{fault} (an empty payload blocks a reliable one): made a new one")])
 
     def read(self, message: bytes) -> Frame:
-        """What a serialized message shows; what has no stamp is of now."""
-        return self._reader.read_serialized(message, self._decode, self._node.get_clock().now().nanoseconds)
+        """What a serialized message shows; unstamped messages get the current time.
+
+        Raises:
+            MalformedMessageError: The bytes are no such message.
+        """
+        try:
+            decoded = self._decode(message)
+        except Exception as error:  # of foreign bytes, in whatever way they are wrong
+            reason = " ".join(str(error).split())
+            fault = f"message ignored: cannot be read as {self.type_name}: {reason}"
+            raise MalformedMessageError(Problem("malformed", fault)) from error
+        return self._reader.read(decoded, self._node.get_clock().now().nanoseconds)
 
     def why_silent(self) -> str:
         """Why no message may come, and what to do: from who publishes what in the graph."""
@@ -139,18 +188,16 @@ class SkeletonInput:
             self._numbers.clear()
         self._numbers[publisher] = number
         if missed > 0 and (gid or self._node.count_publishers(self.topic) == 1):
-            self._tell_missed(missed)
+            self._report_missed(missed)
 
-    def _tell_missed(self, count: int) -> None:
+    def _report_missed(self, count: int) -> None:
         self._monitor.count("dropped", count)
         cause = f"lost on the way, or overwritten before they were taken in (input_depth is {self._depth})"
         hint = "the machine or the network is too slow"
         self._monitor.report([Problem("dropped", f"{count} messages of {self.topic} were {cause}: {hint}")])
 
-    def _tell_incompatible(self, info: Any) -> None:
-        message = (
-            f"a publisher of {self.topic} does not offer the quality of service that is asked ({self._reliability})"
-        )
+    def _report_incompatible(self, info: Any) -> None:
+        message = f"a publisher of {self.topic} does not offer the quality of service asked for ({self._reliability})"
         self._monitor.report([Problem("incompatible_qos", f"{message}; set input_reliability:=best_effort")])
 
 

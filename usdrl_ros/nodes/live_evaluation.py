@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import fields, replace
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,23 +14,21 @@ from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
-from usdrl_ros.actions.events import Event, Phase
 from usdrl_ros.actions.scores import Scores
-from usdrl_ros.bags.label_files import labels_of_bag
 from usdrl_ros.bags.labels import LabelError
-from usdrl_ros.bags.reader import TRUTH, Bag, BagError, read_events
-from usdrl_ros.evaluation.batch import Plan
-from usdrl_ros.evaluation.journal import Journal
-from usdrl_ros.evaluation.metrics.detection import Interval, intervals_of_truth
-from usdrl_ros.evaluation.report.strips import make_strips
-from usdrl_ros.evaluation.run import BagRun, skeleton_topic
-from usdrl_ros.evaluation.truth import check_truths, intervals_of_labels, renamed
+from usdrl_ros.bags.reader import Bag, BagError
+from usdrl_ros.bags.skeletons import find_skeletons
+from usdrl_ros.evaluation.bag_run import BagRun, RunNotes
+from usdrl_ros.evaluation.journal import optional_journal
+from usdrl_ros.evaluation.options import EvaluationOptions
+from usdrl_ros.evaluation.truth import read_truth
 from usdrl_ros.messages import message_to_event, time_to_ns
 from usdrl_ros.msg import ActionEvent, ActionScores, ActionVocabulary
 from usdrl_ros.nodes.conversion import MissingMessagesError, first_message_class
 from usdrl_ros.nodes.live import LiveError, play_live
 from usdrl_ros.problems import Problem
-from usdrl_ros.sources.reader import SourceError, SourceReader, load_source
+from usdrl_ros.skeleton.canonical import to_ntu25
+from usdrl_ros.sources.reader import SourceError, SourceReader
 
 _DEPTH = 1000
 _OPEN_STAMPS = 1000
@@ -46,20 +42,16 @@ class Listener(Node):
         context: As for any node.
         topic: Of the skeletons.
         reader: Reads them.
-        journal: Takes skeletons and scores; None: nobody wants them.
+        notes: Takes everything.
     """
 
-    def __init__(self, context: Context, topic: str, reader: SourceReader, journal: Journal | None) -> None:
+    def __init__(self, context: Context, topic: str, reader: SourceReader, notes: RunNotes) -> None:
         super().__init__("evaluation", context=context)
-        self._reader, self._journal = reader, journal
+        self._reader, self.notes = reader, notes
         self._arrived: dict[int, float] = {}
         self.vocabulary: ActionVocabulary | None = None
-        self.events: list[Event] = []
         self.latencies_s: list[float] = []
         self.problems: dict[str, int] = {}
-        self.frames = 0
-        self.first_ns = self.newest_ns = 0
-        self.bag_ns = 0
         source = reader.source
         _, kind = first_message_class(source.message_types, source.packages, f"source '{source.name}'")
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -72,120 +64,83 @@ class Listener(Node):
     def _take_skeletons(self, message: Any) -> None:
         now = time.monotonic()
         frame = self._reader.read(message, time.time_ns())
-        if not self.frames:
-            self.first_ns = self.newest_ns = frame.stamp_ns
-        self.bag_ns += max(0, frame.stamp_ns - self.newest_ns)
-        self.newest_ns = max(self.newest_ns, frame.stamp_ns)
-        self.frames += 1
+        self.notes.add_frame(to_ntu25(frame))
         self._arrived.setdefault(frame.stamp_ns, now)
         if len(self._arrived) > _OPEN_STAMPS:
             del self._arrived[next(iter(self._arrived))]
-        if self._journal is not None:
-            self._journal.see(frame.stamp_ns, frame.people)
 
     def _take_scores(self, message: ActionScores) -> None:
         stamp_ns = time_to_ns(message.header.stamp)
         if (arrived := self._arrived.pop(stamp_ns, None)) is not None:
             self.latencies_s.append(time.monotonic() - arrived)
-        if self._journal is not None:
-            scores = Scores(
-                stamp_ns, message.header.frame_id, message.person_id, message.detection, message.recognition
-            )
-            self._journal.think([scores])
+        scores = Scores(stamp_ns, message.header.frame_id, message.person_id, message.detection, message.recognition)
+        self.notes.add_scores([scores])
 
     def _take_event(self, message: ActionEvent) -> None:
-        event = message_to_event(message)
-        if event.phase != Phase.ONGOING:
-            self.events.append(event)
+        self.notes.add_events([message_to_event(message)])
 
     def _take_vocabulary(self, message: ActionVocabulary) -> None:
         self.vocabulary = message
 
     def _take_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            told = {pair.key: pair.value for pair in status.values if pair.key.startswith("problem.")}
+            counts = {pair.key: pair.value for pair in status.values if pair.key.startswith("problem.")}
             if status.name.endswith(": recognition"):
-                self.problems = {key.removeprefix("problem."): int(value) for key, value in told.items()}
+                self.problems = {key.removeprefix("problem."): int(value) for key, value in counts.items()}
 
 
-def run_bag_live(path: str, plan: Plan, rate: float, progress: Callable[[int, int], None]) -> BagRun | str:
+def run_bag_live(path: str, options: EvaluationOptions, progress: Callable[[int, int], None]) -> BagRun | str:
     """Play a bag through the nodes.
 
     Args:
         path: The bag.
-        plan: As for the library; the node has the same model, settings and source.
-        rate: Times real time.
+        options: As for the library; the node has the same model, settings and source.
         progress: Called with the messages that came through, and those that there are.
 
     Returns:
         The run, or in one line why there is none.
     """
     try:
-        return _run(path, plan, rate, progress)
+        return _run(path, options, progress)
     except (BagError, LabelError, SourceError) as error:
         return str(error)
     except (LiveError, MissingMessagesError) as error:
         return f"{path}: {error}"
 
 
-def _run(path: str, plan: Plan, rate: float, progress: Callable[[int, int], None]) -> BagRun:
-    began = time.perf_counter()
-    source = load_source(plan.source)
+def _run(path: str, options: EvaluationOptions, progress: Callable[[int, int], None]) -> BagRun:
     with Bag(path) as bag:
         topics = bag.topics
-        topic = skeleton_topic(path, topics, source, plan.topic)
-    labels = None
-    if plan.labels is not None:
-        one = not plan.several
-        labels = labels_of_bag(plan.labels, Path(path), frame_rate=plan.frame_rate, classes=plan.classes, one_bag=one)
-    truth_topic = plan.truth or (TRUTH if TRUTH in topics else None)
+        source, topic = find_skeletons(path, topics, source=options.source, topic=options.topic)
+        truth = read_truth(path, bag, options)
     total = topics[topic].count
-    with plan.load_engine() as engine:
-        actions = engine.info.actions
-    with ExitStack() as stack:
-        journal = stack.enter_context(Journal(actions)) if plan.strips else None
-        reader = SourceReader(source, layout=plan.layout, association=plan.association)
+    actions = options.model_info().actions
+    with optional_journal(actions, options.strips_of_bag > 0) as journal:
+        notes = RunNotes(path, actions, journal=journal, ongoing=False)
+        reader = SourceReader(source, layout=options.layout, association=options.association)
         listener: Listener = play_live(
             Path(path),
-            plan.model,
-            rate=rate,
-            parameters=_parameters(plan, topic),
-            observe=partial(Listener, topic=topic, reader=reader, journal=journal),
-            watch=lambda listener: progress(listener.frames, total),
+            options.model,
+            rate=options.rate,
+            parameters=_parameters(options, source.name, topic),
+            observe=partial(Listener, topic=topic, reader=reader, notes=notes),
+            watch=lambda listener: progress(listener.notes.frames, total),
         )
-        truths: list[Interval] | None = None
-        if labels is not None:
-            truths = intervals_of_labels(path, labels, listener.first_ns)
-        elif truth_topic is not None:
-            truths = intervals_of_truth(path, read_events(path, truth_topic), listener.first_ns)
-        span_s = (listener.newest_ns - listener.first_ns) / 1e9
-        kept, faults = check_truths(renamed(truths or (), plan.names), span_s)
-        if listener.frames < total:
-            faults.append(f"{listener.frames} of {total} messages came through DDS: give a lower --rate")
-        run = BagRun(
-            name=path,
-            origin_ns=listener.first_ns,
-            events=listener.events,
-            truth_intervals=None if truths is None else kept,
-            problems=Counter(listener.problems),
-            first_problems={cause: Problem(cause, "see the node's log") for cause in listener.problems},
-            truth_faults=faults,
-            bag_s=listener.bag_ns / 1e9,
-            processing_s=time.perf_counter() - began,
-            latencies_s=listener.latencies_s,
-        )
-        if journal is not None and truths is not None:
-            run = replace(run, strips=make_strips(run.outcome(actions), journal, run.origin_ns, plan.strips))
-    return run
+        for cause, count in listener.problems.items():
+            notes.add_problems([Problem(cause, "see the node's log")] * count)
+        lost = f"{notes.frames} of {total} messages came through DDS: give a lower --rate"
+        faults = [lost] if notes.frames < total else []
+        return notes.finish(truth, options, faults=faults, latencies_s=listener.latencies_s)
 
 
-def _parameters(plan: Plan, topic: str) -> list[str]:
+def _parameters(options: EvaluationOptions, source: str, topic: str) -> list[str]:
     """What the perception node is given besides its model."""
     given = [
-        f"engine:={plan.engine}",
-        f"source:={plan.source}",
-        f"association:={plan.association}",
+        f"engine:={options.engine}",
+        f"precision:={options.precision}",
+        f"source:={source}",
+        f"association:={options.association}",
         f"input_topic:={topic}",
-        *([f"layout:={plan.layout}"] if plan.layout else []),
+        *([f"layout:={options.layout}"] if options.layout else []),
     ]
-    return given + [f"{field.name}:={getattr(plan.settings, field.name)}" for field in fields(plan.settings)]
+    return given + [f"{field.name}:={getattr(options.settings, field.name)}" for field in fields(options.settings)]

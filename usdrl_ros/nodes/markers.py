@@ -50,11 +50,11 @@ class RunningActions:
 def people_markers(
     stamp_ns: int, frame_id: str, people: Sequence[Person], running: RunningActions, lifetime_s: float
 ) -> MarkerArray:
-    """The markers of all people of a frame: those with 3D joints.
+    """The markers of all people of a frame.
 
     Args:
         stamp_ns, frame_id: Of the skeletons; the markers stand where the people do.
-        people: With joints (V, 3), metres, NaN unseen.
+        people: In NTU-25, metres, NaN unseen.
         running: What they are doing.
         lifetime_s: Seconds after which the markers of a person who is not updated vanish.
     """
@@ -67,7 +67,7 @@ def people_markers(
     array = MarkerArray()
     for person in people:
         seen = np.isfinite(person.joints).all(-1)
-        if person.joints.shape[-1] == 3 and seen.any():
+        if seen.any():
             array.markers += _person(person, seen, running.of(person.person_id), common)
     return array
 
@@ -97,8 +97,7 @@ def _person(person: Person, seen: np.ndarray, actions: list[tuple[str, float]], 
 
 def _label_position(person: Person, seen_joints: np.ndarray) -> np.ndarray:
     """Beyond the head, as seen from the pelvis: above it, whichever axis of the frame points up."""
-    joints, _ = load_layout(person.layout).to_ntu25(person.joints)
-    head, pelvis = joints[_HEAD], joints[SPINE_BASE]
+    head, pelvis = person.joints[_HEAD], person.joints[SPINE_BASE]
     if not np.isfinite(head).all():
         return seen_joints.mean(0)
     up = head - pelvis

@@ -21,6 +21,8 @@ from usdrl_ros.messages import event_to_message, scores_to_message, vocabulary_t
 from usdrl_ros.msg import ActionEvent, ActionScores, ActionVocabulary
 from usdrl_ros.nodes import intents
 from usdrl_ros.nodes.conversion import MissingMessagesError, first_message_class, message_types
+from usdrl_ros.nodes.delivery import Delivery
+from usdrl_ros.nodes.diagnostics import Monitor
 from usdrl_ros.nodes.markers import RunningActions, people_markers
 from usdrl_ros.parameters import ParameterError
 from usdrl_ros.skeleton.person import Frame
@@ -34,15 +36,17 @@ class Outputs:
 
     Args:
         node: Its publishers publish while it is active.
-        info: The model that is told of.
+        info: The model that is published.
         values: The node's parameters.
+        monitor: Counts events, and reports those that cannot be published.
 
     Raises:
-        ParameterError: Intents are wanted and their package is missing, or a `qos_overrides` cannot be.
+        ParameterError: Intents are wanted and their package is missing, or a `qos_overrides` is not allowed.
     """
 
-    def __init__(self, node: LifecycleNode, info: ModelInfo, values: Mapping[str, Any]) -> None:
-        self._node, self._info = node, info
+    def __init__(self, node: LifecycleNode, info: ModelInfo, values: Mapping[str, Any], monitor: Monitor) -> None:
+        self._node, self._info, self._monitor = node, info, monitor
+        self._delivery = Delivery(self._publish_event, monitor.failed)
         self._publishers: list[LifecyclePublisher] = []
         self._running = RunningActions()
         self._next_markers_at = 0.0
@@ -78,22 +82,42 @@ class Outputs:
         self._markers_lifetime_s: float = values["lost_after_s"]
         self._intent_names = intents.intent_names(values["intent_names"])
 
-    def tell_vocabulary(self) -> None:
-        """Say what the model knows; latched."""
+    @property
+    def open_events(self) -> int:
+        """How many actions have been published as STARTED and not as ENDED."""
+        return self._delivery.open
+
+    def publish_vocabulary(self) -> None:
+        """Publish what the model knows; latched."""
         self._vocabulary.publish(vocabulary_to_message(message_types(), self._info.name, self._info.actions))
 
     def publish_scores(self, scores: Sequence[Scores]) -> None:
-        """Publish what the model thinks of each person, if somebody listens."""
+        """Publish the scores of each person, if somebody listens."""
         for one in scores if self._scores.get_subscription_count() else ():
             self._scores.publish(scores_to_message(message_types(), one))
 
     def publish_events(self, events: Sequence[Event]) -> None:
-        """Publish events, and the intents of those that started."""
-        self._running.take(events)
-        for event in events:
-            self._actions.publish(event_to_message(message_types(), event))
+        """Publish events, and the intents of those that started; what cannot be published now waits for `retry`."""
+        self._monitor.count("events", self._delivery.hand_over(events))
+
+    def end_events(self, events: Sequence[Event]) -> int:
+        """Publish the events that end what runs, and end what is still open besides; return how many were published."""
+        published = self._delivery.hand_over(events) + self._delivery.end_all()
+        self._monitor.count("events", published)
+        return published
+
+    def retry(self) -> None:
+        """Publish what could not be published before."""
+        self._monitor.count("events", self._delivery.retry())
+
+    def _publish_event(self, event: Event) -> None:
+        self._actions.publish(event_to_message(message_types(), event))
+        try:
+            self._running.take([event])
             if self._intent_class is not None and event.phase == Phase.STARTED:
                 self._intents.publish(intents.event_to_intent(self._intent_class, event, self._intent_names))
+        except Exception as error:  # the event itself is out, and must not be published again
+            self._monitor.failed(error)
 
     def publish_people(self, frame: Frame) -> None:
         """Publish the markers of a frame, if somebody listens and the last ones are old enough."""
@@ -110,7 +134,8 @@ class Outputs:
         self._actions.wait_for_all_acked(Duration(seconds=seconds))
 
     def close(self) -> None:
-        """Take the publishers down."""
+        """Publish what waits, if that works now, and take the publishers down."""
+        self.retry()
         for publisher in self._publishers:
             self._node.destroy_lifecycle_publisher(publisher)
         self._publishers.clear()

@@ -15,19 +15,21 @@ from collections.abc import Callable, Sequence
 def run_program(name: str, program: Callable[[threading.Event, Sequence[str]], int], args: Sequence[str] | None) -> int:
     """Run a node's program between the start and the end of ROS.
 
-    SIGINT and SIGTERM set the event that the program is given, and do no more. ROS stays up until the program has
-    returned, so that it can publish its last messages; rclpy's own handlers would end ROS at once.
+    SIGINT, SIGTERM and SIGHUP set the event that the program is given, and do no more. ROS stays up until the program
+    has returned, so that it can publish its last messages; rclpy's own handlers would end ROS at once. A SIGHUP
+    that is ignored from the start, as under nohup, stays so.
 
     Args:
-        name: Of the program, for what is told before there is a node.
-        program: Gets the event and the arguments, and gives the exit code.
+        name: Of the program, for what is logged before there is a node.
+        program: Takes the event and the arguments, and returns the exit code.
         args: None: those of the command line. Then the handlers stay, so that a signal on the way out changes nothing.
 
     Returns:
         The exit code: the program's, or 1 after one clear line if its arguments or parameters are not valid.
     """
     stop = threading.Event()
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    numbers = (signal.SIGINT, signal.SIGTERM) if ignored else (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = [signal.signal(number, lambda *_: stop.set()) for number in numbers]
     try:
         return _run_in_ros(name, program, sys.argv[1:] if args is None else args, stop)

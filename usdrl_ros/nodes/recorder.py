@@ -1,4 +1,4 @@
-"""The record node: by `ros2 bag record` where that is installed, else by rosbags, in the same format.
+"""The record node: a rosbag2 bag, of which a kill takes the last second at most.
 
 Recorded are the skeletons, what is published below `usdrl/` (actions, scores, vocabulary, markers, ground truth) and
 `/diagnostics`, each from when it has a publisher.
@@ -25,10 +25,10 @@ from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.utilities import remove_ros_args
 from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
-from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys.store import Typestore
 
 from usdrl_ros.bags.definitions import definitions_of
+from usdrl_ros.bags.durable import DurableWriter
 from usdrl_ros.bags.reader import BagError, typestore
 from usdrl_ros.bags.writer import STORAGES
 from usdrl_ros.nodes.conversion import message_class
@@ -43,7 +43,10 @@ PARAMETERS = (
     ParameterSpec("topics", [], "Topics to record besides."),
     ParameterSpec("storage", "mcap", "Storage of the bag.", choices=STORAGES),
     ParameterSpec(
-        "recorder", "auto", "Who records; auto: ros2bag, else rosbags.", choices=("auto", "ros2bag", "rosbags")
+        "recorder",
+        "rosbags",
+        "What records: rosbags, whose bag survives a kill of this node; or ros2bag, the program of ROS.",
+        choices=("rosbags", "ros2bag"),
     ),
 )
 _LOOK_S = 0.2
@@ -83,7 +86,7 @@ class RecordNode(Node):
         named = [self.resolve_topic_name(name) for name in (skeletons, *values["topics"])]
         self._named = list(dict.fromkeys((*named, "/diagnostics")))
         self._below = self.resolve_topic_name("usdrl") + "/"
-        self._writer: Writer | None = None
+        self._writer: DurableWriter | None = None
         self._connections: dict[str, Connection | None] = {}
         self._lock = threading.Lock()
         self.counts: dict[str, int] = {}
@@ -100,17 +103,16 @@ class RecordNode(Node):
         Raises:
             BagError: It cannot be written.
         """
-        if self.path.exists():
-            raise BagError(f"{self.path}: exists already; remove it or choose another path")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._writer = Writer(self.path, version=9, storage_plugin=StoragePlugin[self.storage.upper()])
-            self._writer.open()
-        except OSError as error:
-            raise BagError(f"{self.path}: cannot be written: {error.strerror}") from error
+        self._writer = DurableWriter(self.path, self.storage)
 
     def look(self) -> None:
-        """Subscribe to the topics that have a publisher by now."""
+        """Subscribe to the topics that have a publisher by now, and write out what has come.
+
+        Raises:
+            BagError: The bag cannot be written.
+        """
+        assert self._writer is not None
+        self._writer.sync()
         wanted = re.compile(self.pattern)
         for name, types in self.get_topic_names_and_types():
             if name in self._connections or not wanted.match(name):
@@ -132,19 +134,22 @@ class RecordNode(Node):
                 reliability=ReliabilityPolicy.BEST_EFFORT if best_effort else ReliabilityPolicy.RELIABLE,
                 durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
             )
-            assert self._writer is not None
-            self._connections[name] = self._writer.add_connection(
-                name, types[0], typestore=store, offered_qos_profiles=[_LATCHED] if latched else []
-            )
+            self._connections[name] = self._writer.add_connection(name, types[0], store, [_LATCHED] if latched else [])
             self.create_subscription(kind, name, partial(self._take, name), qos, raw=True)
             self.get_logger().info(f"recording {name} ({types[0]})")
 
-    def close(self) -> None:
-        """End the bag."""
+    def close(self, *, whole: bool) -> None:
+        """End the bag; as it is, where it cannot be written any more.
+
+        Raises:
+            BagError: The end cannot be written.
+        """
         with self._lock:
-            if self._writer is not None:
-                self._writer.close()
-                self._writer = None
+            writer, self._writer = self._writer, None
+            if writer is not None and whole:
+                writer.close()
+            elif writer is not None:
+                writer.abort()
 
     def _store(self, name: str) -> Typestore:
         """What knows a type: ours and ROS 2's common ones, else the definitions that are installed."""
@@ -162,14 +167,14 @@ class RecordNode(Node):
 
 
 def record(arguments: Sequence[str], stop: threading.Event) -> int:
-    """Record until told to stop; the exit code."""
+    """Record until `stop` is set; return the exit code."""
     node = RecordNode(arguments, parameter_overrides=_parse(remove_ros_args(list(arguments))))
     try:
-        if node.recorder != "rosbags" and _has_ros2bag():
-            return _by_ros2bag(node, stop)
-        if node.recorder == "ros2bag":
+        if node.recorder == "rosbags":
+            return _by_rosbags(node, stop)
+        if not _has_ros2bag():
             raise BagError("recorder is ros2bag, and 'ros2 bag' is not installed: sudo apt install ros-DISTRO-ros2bag")
-        return _by_rosbags(node, stop)
+        return _by_ros2bag(node, stop)
     except (BagError, SourceError) as error:
         node.get_logger().fatal(str(error))
         return 1
@@ -183,6 +188,7 @@ def _by_rosbags(node: RecordNode, stop: threading.Event) -> int:
     node.open()
     node.get_logger().info(f"recording into {node.path}; end with Ctrl-C")
     look_at = 0.0
+    whole = False
     try:
         while not stop.is_set():
             if time.monotonic() >= look_at:
@@ -191,8 +197,9 @@ def _by_rosbags(node: RecordNode, stop: threading.Event) -> int:
             executor.spin_once(timeout_sec=0.05)
         for _ in range(_DEPTH):  # what has come already is kept
             executor.spin_once(timeout_sec=0.0)
+        whole = True
     finally:
-        node.close()
+        node.close(whole=whole)
         counts = ", ".join(f"{name} {count}" for name, count in sorted(node.counts.items()))
         node.get_logger().info(f"{node.path}: {counts or 'nothing came'}")
     return 0

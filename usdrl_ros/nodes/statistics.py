@@ -8,7 +8,7 @@ from collections import deque
 
 import numpy as np
 
-from usdrl_ros.skeleton.layouts import LayoutError, load_layout
+from usdrl_ros.skeleton.layouts import load_layout
 from usdrl_ros.skeleton.person import Person
 
 WINDOW_S = 5.0
@@ -50,15 +50,13 @@ class Statistics:
             self._waiting.append((stamp_ns, now))
 
     def people(self, people: list[Person]) -> None:
-        """The people of a message: a sample of them is looked at for unseen and derived joints."""
+        """The people of a message in NTU-25; unseen and derived joints are counted in some of the messages."""
         now = time.monotonic()
         if not people or (self._joints and now - self._joints[-1][0] < _JOINTS_PERIOD_S):
             return
-        shares = [share for person in people if (share := _shares(person)) is not None]
-        if shares:
-            unseen, derived = np.mean(shares, axis=0)
-            with self._lock:
-                self._joints.append((now, float(unseen), float(derived)))
+        unseen, derived = np.mean([_shares(person) for person in people], axis=0)
+        with self._lock:
+            self._joints.append((now, float(unseen), float(derived)))
 
     def step(self, stamp_ns: int, duration_s: float) -> float | None:
         """A step up to a stamp has been published; gives its latency in seconds, from the stamp on.
@@ -131,15 +129,11 @@ def plausible(age_s: float) -> bool:
     return PLAUSIBLE_AGE_S[0] <= age_s <= PLAUSIBLE_AGE_S[1]
 
 
-def _shares(person: Person) -> tuple[float, float] | None:
-    """Shares of unseen and of derived joints; None where the person cannot be used anyway."""
-    try:
-        layout = load_layout(person.layout)
-        joints, _ = layout.to_ntu25(person.joints, person.confidence)
-    except (LayoutError, ValueError):
-        return None
-    seen = np.isfinite(joints).all(-1)
-    return 1.0 - float(seen.mean()), float((seen & layout.derived).mean())
+def _shares(person: Person) -> tuple[float, float]:
+    """Shares of the joints that are unseen, and that are derived from others in the layout in which the person came."""
+    seen = np.isfinite(person.joints).all(-1)
+    derived = load_layout(person.source_layout or person.layout).derived
+    return 1.0 - float(seen.mean()), float((seen & derived).mean())
 
 
 def _forget(samples: deque, before: float) -> None:

@@ -39,6 +39,11 @@ def inactive(fault: str, *, configured: bool) -> Status:
     return ok("not active" if configured else "not configured")
 
 
+def broken(error: Exception) -> Status:
+    """Of a node that cannot even find out how it is: a defect of this package."""
+    return Status(DiagnosticStatus.ERROR, f"internal_error: {type(error).__name__}: {error}")
+
+
 def watching(people: int, problem: Problem | None, statistics: Statistics) -> Status:
     """Of a node that gets skeletons.
 
@@ -48,7 +53,7 @@ def watching(people: int, problem: Problem | None, statistics: Statistics) -> St
         statistics: Of the input.
     """
     if problem is not None:
-        level = DiagnosticStatus.ERROR if problem.cause == "internal_error" else DiagnosticStatus.WARN
+        level = DiagnosticStatus.ERROR if problem.cause in ("internal_error", "steps_fail") else DiagnosticStatus.WARN
         return Status(level, f"{problem.cause}: {problem.message.splitlines()[0]}")
     age_s, unseen, rate_hz = statistics.age_s, statistics.unseen, statistics.rate_hz
     if age_s is not None and not plausible(age_s):
@@ -64,6 +69,14 @@ def watching(people: int, problem: Problem | None, statistics: Statistics) -> St
     return ok(f"watching {people} people")
 
 
+def standing(topic: str, seconds: float, problem: Problem | None) -> Status:
+    """Of a node whose input has had no newer stamp for so long, though messages come; `problem`: the newest."""
+    fault = f"messages come on {topic}, but none with a newer stamp for {seconds:.0f} s"
+    if problem is None:
+        return Status(DiagnosticStatus.STALE, f"{fault}: its publisher repeats header.stamp, or its clock stands still")
+    return Status(DiagnosticStatus.WARN, f"{fault}; {problem.cause}: {problem.message.splitlines()[0]}")
+
+
 def silent(topic: str, seconds: float, why: str) -> Status:
-    """Of a node to which nothing comes; `why`, as far as the graph tells."""
+    """Of a node to which nothing comes; `why`, as far as the graph shows."""
     return Status(DiagnosticStatus.STALE, f"no skeletons on {topic} for {seconds:.0f} s: {why}")

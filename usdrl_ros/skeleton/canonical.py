@@ -1,77 +1,74 @@
-"""The people of one message as the model knows joints: NTU-25, NaN where unseen."""
+"""The people of one message in the joints of the model: NTU-25, NaN where unseen."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from usdrl_ros.problems import Problem
 from usdrl_ros.skeleton.layouts import LayoutError, load_layout
-from usdrl_ros.skeleton.person import Person
+from usdrl_ros.skeleton.person import Frame, Person
 
 FARTHEST_M = 1e6
 """Joints farther away are no positions; numbers far beyond would overflow in the model."""
 
 
-def to_ntu25(people: Sequence[Person], least_confidence: float, problems: list[Problem]) -> list[np.ndarray | None]:
-    """NTU-25 joints (25, 3) of each person, NaN where unseen; None for those who cannot be used.
+def to_ntu25(frame: Frame, least_confidence: float = 0.0) -> Frame:
+    """The frame with all people in NTU-25: joints (25, 3), NaN where unseen, and confidence (25,).
+
+    People who cannot be used are left out, and reported in the problems of the frame that is returned.
 
     Args:
-        people: Of one message, each in a layout of their own.
+        frame: People, each in a layout of their own.
         least_confidence: Joints of less confidence count as unseen.
-        problems: What cannot be used is added to them, in the order of the people.
     """
-    alike = defaultdict(list)
+    people = frame.people
+    groups = defaultdict(list)
     for i, person in enumerate(people):
         confidence = person.confidence
-        alike[person.layout, person.joints.shape, None if confidence is None else confidence.shape].append(i)
-    canonical: list[np.ndarray | None] = [None] * len(people)
-    told: list[list[Problem]] = [[] for _ in people]
-
-    def convert(group: Sequence[int]) -> None:
-        members = [people[i] for i in group]
-        for i, joints, far in zip(group, *_convert(members, least_confidence), strict=True):
+        groups[person.layout, person.joints.shape, None if confidence is None else confidence.shape].append(i)
+    converted: list[Person | None] = [None] * len(people)
+    problems: list[list[Problem]] = [[] for _ in people]
+    for group in groups.values():
+        try:
+            found = _convert([people[i] for i in group], least_confidence)
+        except ValueError as error:  # the same for all of the group
+            cause = "unknown_layout" if isinstance(error, LayoutError) else "wrong_size"
+            for i in group:
+                problems[i].append(Problem(cause, f"person '{people[i].person_id}' ignored at this stamp: {error}"))
+            continue
+        for i, (joints, confidence, far) in zip(group, found, strict=True):
             name = f"person '{people[i].person_id}'"
             if far:
-                found = f"{far} joints farther than {FARTHEST_M:g} m count as unseen"
-                told[i].append(Problem("far_away", f"{name}: {found}; positions must be in metres"))
-            if joints is None:
-                ignored = "ignored at this stamp: no joint is seen (all NaN or unsure)"
-                told[i].append(Problem("nothing_seen", f"{name} {ignored}"))
-            canonical[i] = joints
-
-    for group in alike.values():
-        try:
-            convert(group)
-        except ValueError:  # the message is to be of one person
-            for i in group:
-                try:
-                    convert([i])
-                except ValueError as error:
-                    cause = "unknown_layout" if isinstance(error, LayoutError) else "wrong_size"
-                    name = f"person '{people[i].person_id}'"
-                    told[i].append(Problem(cause, f"{name} ignored at this stamp: {error}"))
-    problems += [problem for each in told for problem in each]
-    return canonical
+                fault = f"{far} joints farther than {FARTHEST_M:g} m count as unseen"
+                problems[i].append(Problem("far_away", f"{name}: {fault}; positions must be in metres"))
+            if not np.isfinite(joints).all(-1).any():
+                fault = "ignored at this stamp: no joint is seen (all NaN or unsure)"
+                problems[i].append(Problem("nothing_seen", f"{name} {fault}"))
+                continue
+            source_layout = people[i].source_layout or people[i].layout
+            converted[i] = Person(people[i].person_id, "ntu_25", joints, confidence, source_layout)
+    return replace(
+        frame,
+        people=[person for person in converted if person is not None],
+        problems=frame.problems + [problem for each in problems for problem in each],
+    )
 
 
-def _convert(people: Sequence[Person], least_confidence: float) -> tuple[list[np.ndarray | None], list[int]]:
-    """The joints of people whose layout and sizes are the same, None where nothing is seen; how many are too far away.
+def _convert(people: Sequence[Person], least_confidence: float) -> list[tuple[np.ndarray, np.ndarray, int]]:
+    """Joints (25, 3), confidence (25,), and the number of joints too far away, of people of one layout and size.
 
     Raises:
-        ValueError: Their layout is not known, or their sizes are not its sizes.
+        ValueError: The layout is not known, or the sizes are not those of the layout.
     """
-    joints, confidence = people[0].joints, people[0].confidence
-    if len(people) > 1:
-        joints = np.stack([person.joints for person in people])
-        given = [person.confidence for person in people if person.confidence is not None]
-        confidence = np.stack(given) if given else None
-    joints, confidence = load_layout(people[0].layout).to_ntu25(joints, confidence)
-    joints, confidence = joints.reshape(len(people), *joints.shape[-2:]), confidence.reshape(len(people), -1)
-    joints[confidence < least_confidence] = np.nan
+    joints = np.stack([person.joints for person in people])
+    given = [person.confidence for person in people if person.confidence is not None]
+    joints, confidence = load_layout(people[0].layout).to_ntu25(joints, np.stack(given) if given else None)
+    unsure = confidence < least_confidence
     far = (np.abs(joints) > FARTHEST_M).any(-1)
-    joints[far] = np.nan
-    seen = np.isfinite(joints).all(-1).any(-1).tolist()
-    return [each if there else None for each, there in zip(joints, seen, strict=True)], far.sum(-1).tolist()
+    joints[unsure | far] = np.nan
+    confidence[unsure | far] = 0.0
+    return list(zip(joints, confidence, (far & ~unsure).sum(-1).tolist(), strict=True))

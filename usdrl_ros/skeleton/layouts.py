@@ -89,10 +89,11 @@ class Layout:
         A joint with an unseen source is unseen (NaN, confidence 0). Without confidences, seen joints have 1.
         """
         if joints.shape[-2:] != (len(self.joint_names), 3):
-            raise ValueError(
-                f"layout '{self.name}' has {len(self.joint_names)} joints: expected (..., {len(self.joint_names)}, 3), "
-                f"got {joints.shape}"
-            )
+            found = " x ".join(map(str, joints.shape[-2:]))
+            raise ValueError(f"layout '{self.name}' has {len(self.joint_names)} joints of x y z, got {found}")
+        if confidence is not None and confidence.shape != joints.shape[:-1]:
+            found = confidence.shape[-1] if confidence.ndim else 0
+            raise ValueError(f"layout '{self.name}' has {len(self.joint_names)} joints, got {found} confidences")
         seen = np.isfinite(joints).all(-1)
         if confidence is None:
             confidence = seen.astype(float)

@@ -17,7 +17,6 @@ from __future__ import annotations
 import numpy as np
 
 from usdrl_ros.skeleton.layouts import SHOULDER_LEFT, SHOULDER_RIGHT, SPINE_BASE, SPINE_MID
-from usdrl_ros.skeleton.window import all_finite
 
 NORMALIZATION = "spine_mid_upright_shoulders_along_x"
 """Name of this normalisation in a model's metadata."""
@@ -45,14 +44,14 @@ def normalize(joints: np.ndarray) -> np.ndarray:
 def _centred(joints: np.ndarray) -> tuple[np.ndarray, bool]:
     """Windows (..., T, M, 25, 3) minus the main person's centre, NaN where unseen; whether all is seen."""
     main = joints[..., 0, :, :]
-    if all_finite(joints):  # most often: what follows is the same, without a look at each number
+    if np.isfinite(joints).all():  # most often: what follows is the same, without a look at each number
         return joints - main[..., None, SPINE_MID : SPINE_MID + 1, :], True
     finite = np.isfinite(joints)
     seen = finite[..., 0, :, :].all(-1, keepdims=True)
     count = np.maximum(seen.sum(-2), 1)
     mean = np.where(seen, main, 0.0).sum(-2) / count
     centre = np.where(seen[..., SPINE_MID, :], main[..., SPINE_MID, :], mean)
-    return np.where(finite, joints - centre[..., None, None, :], np.nan), False
+    return np.where(finite, joints - centre[..., None, None, :], np.nan).astype(joints.dtype), False
 
 
 def upright_rotation(joints: np.ndarray) -> np.ndarray:
@@ -87,7 +86,7 @@ def model_input(joints: np.ndarray, people: int) -> np.ndarray:
     by_axis = joints.transpose(0, 3, 1, 2)
     centred = np.empty(by_axis.shape, joints.dtype)
     np.subtract(by_axis, by_axis[..., SPINE_MID : SPINE_MID + 1], out=centred)
-    whole = all_finite(centred)
+    whole = bool(np.isfinite(centred).all())
     if not whole:
         centred[:] = _centred(joints[:, :, None])[0][:, :, 0].transpose(0, 3, 1, 2)
     turned = np.matmul(turn, centred.reshape(len(joints), 3, -1)).reshape(centred.shape)

@@ -17,13 +17,15 @@ class Person:
         person_id: The tracker's name for the person.
         layout: Of the joints, as `load_layout` takes it.
         joints: (V, 3) metres, in the frame of the message; NaN where unseen.
-        confidence: (V,) 0 to 1; None where the tracker does not tell.
+        confidence: (V,) 0 to 1; None where the tracker gives none.
+        source_layout: The layout in which the person came, where `joints` have been converted; "" where they have not.
     """
 
     person_id: str
     layout: str
     joints: np.ndarray
     confidence: np.ndarray | None = None
+    source_layout: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
-"""The recent past of one person, by time stamp, and its resampling to the model's frames.
+"""The recent past of one subject, by time stamp, and its resampling to the frames of the model.
 
-Pose estimators publish at 5 to 60 Hz with jitter and gaps; the model wants frames evenly spaced. Each joint is
-interpolated linearly between its own sightings, and held before the first and after the last.
+Pose estimators publish at 5 to 60 Hz with jitter and gaps; the model takes frames that are evenly spaced.
 """
 
 from __future__ import annotations
@@ -10,28 +9,20 @@ import numpy as np
 
 _FINEST = 1000
 """Samples nearer to the one before than this part of the span are left out: a window has 64 frames."""
-_CAPACITY = _FINEST + 2
-"""Most samples a buffer keeps at a time: those of its span and one before it."""
-_BEFORE_AND_AFTER = np.array([[1], [0]])
+_SMALLEST = 32
+"""Samples that a new window has memory for; it grows with what comes."""
 
 
 class SkeletonWindow:
-    """Ring buffer of one person's skeletons, NTU-25 order.
+    """The skeletons of the last seconds, in the order of their stamps."""
 
-    What is unseen is filled in as samples come, once for all windows: between two sightings of a joint on the line
-    between them, and held before the first one and after the last.
-    """
-
-    def __init__(self, span_s: float) -> None:
-        """Keep the last `span_s` seconds."""
+    def __init__(self, span_s: float, joints: int = 25) -> None:
+        """Keep the last `span_s` seconds of V `joints`."""
         self._span_ns = round(span_s * 1e9)
         self._last_ns = 0
-        self._stamps = np.empty(2 * _CAPACITY, np.int64)
-        self._joints = np.empty((2 * _CAPACITY, 25, 3), np.float32)
-        self._seen = np.empty((2 * _CAPACITY, 25), bool)
+        self._stamps = np.empty(_SMALLEST, np.int64)
+        self._joints = np.empty((_SMALLEST, joints, 3), np.float32)
         self._begin = self._end = 0
-        # Rows of the last sightings of the joints that the newest sample lacks; before `_begin`: none that is kept.
-        self._sighted: dict[int, int] = {}
 
     def __len__(self) -> int:
         return self._end - self._begin
@@ -47,7 +38,7 @@ class SkeletonWindow:
         return self._last_ns
 
     def append(self, stamp_ns: int, joints: np.ndarray) -> None:
-        """Add joints (25, 3), NaN unseen, of a stamp later than all before.
+        """Add joints (V, 3), NaN unseen, of a stamp later than all before.
 
         Raises:
             ValueError: The stamp is not later.
@@ -58,151 +49,75 @@ class SkeletonWindow:
         if len(self) and stamp_ns - int(self._stamps[self._end - 1]) < self._span_ns // _FINEST:
             return
         if self._end == len(self._stamps):
-            self._slide()
-        row = self._end
-        self._stamps[row] = stamp_ns
-        self._joints[row] = joints
+            self._reallocate()
+        self._stamps[self._end] = stamp_ns
+        self._joints[self._end] = joints
         self._end += 1
-        self._seen[row] = seen = np.isfinite(np.add.reduce(joints, 1))
-        if self._sighted or not seen.all():
-            self._fill(row, seen)
-        # One sample before the span stays, so that the span's first frame can be interpolated.
-        while self._begin < row and self._stamps[self._begin + 1] <= stamp_ns - self._span_ns:
+        # One sample before the span stays, so that the first frame of the span can be interpolated.
+        while self._begin < self._end - 1 and self._stamps[self._begin + 1] <= stamp_ns - self._span_ns:
             self._begin += 1
 
+    def until(self, stamp_ns: int) -> tuple[np.ndarray, np.ndarray]:
+        """Copies of the samples not later than a stamp: stamps (n,) ns and joints (n, V, 3), NaN unseen."""
+        stop = self._begin + int(self._stamps[self._begin : self._end].searchsorted(stamp_ns, "right"))
+        return self._stamps[self._begin : stop].copy(), self._joints[self._begin : stop].copy()
+
     def newest(self, stamp_ns: int) -> np.ndarray:
-        """The newest joints (25, 3) not later than a stamp, which must not be before `first_ns`."""
-        return self._joints[self._begin + self._count(stamp_ns) - 1]
+        """The newest joints (V, 3) not later than a stamp, which must not be before `first_ns`."""
+        count = int(self._stamps[self._begin : self._end].searchsorted(stamp_ns, "right"))
+        return self._joints[self._begin + count - 1]
 
-    def samples(self, times_ns: np.ndarray, stamps_ns: np.ndarray, joints: np.ndarray) -> int:
-        """What the joints at given times lie between, as far as it was known at the last of these times.
-
-        A joint that was not seen since the first of these times is NaN, and so is one that was never seen.
-
-        Args:
-            times_ns: (T,) stamps, increasing; the last one not before `first_ns`.
-            stamps_ns: (2, T) filled in: of the samples before and after each time; before the first sample that one,
-                after the last one that.
-            joints: (2, T, 25, 3) float32, filled in: the joints in these samples.
-
-        Returns:
-            The stamp of the last sample that counted.
-        """
-        last = self._end - 1
-        if self._stamps[last] > times_ns[-1]:
-            last = self._begin + self._count(int(times_ns[-1])) - 1
-        stamps = self._stamps[self._begin : last + 1]
-        rows = stamps.searchsorted(times_ns, "right") - _BEFORE_AND_AFTER
-        stamps.take(rows, out=stamps_ns, mode="clip")  # beyond an end: the sample at that end
-        self._joints[self._begin : last + 1].take(rows, 0, out=joints, mode="clip")
-        if last < self._end - 1 or self._sighted:
-            self._hide(last, times_ns, self._begin + rows, joints)
-        return int(self._stamps[last])
-
-    def _fill(self, row: int, seen: np.ndarray) -> None:
-        """Fill in what is unseen in a new sample, and the gaps of the joints that have come back with it."""
-        new = self._joints[row]
-        came_back: dict[int, list[int]] = {}
-        for joint in [joint for joint in self._sighted if seen[joint]]:
-            came_back.setdefault(max(self._sighted.pop(joint), self._begin - 1), []).append(joint)
-        for last, joints in came_back.items():
-            if last < self._begin:  # never seen, or that is forgotten
-                self._joints[self._begin : row, joints] = new[joints]
-                continue
-            passed = self._stamps[last + 1 : row] - self._stamps[last]
-            share = (passed / (self._stamps[row] - self._stamps[last]))[:, None, None]
-            start = self._joints[last, joints]
-            self._joints[last + 1 : row, joints] = start + share * (new[joints] - start)
-        before = self._joints[row - 1] if row > self._begin else np.full((25, 3), np.nan)
-        for joint in (~seen).nonzero()[0].tolist():
-            new[joint] = before[joint]
-            self._sighted.setdefault(joint, row - 1)
-
-    def _hide(self, last: int, times_ns: np.ndarray, rows: np.ndarray, joints: np.ndarray) -> None:
-        """Take back what `samples` may not know of the joints that are unseen in its last sample.
-
-        Args:
-            last: Row of that sample.
-            times_ns: As `samples` has them.
-            rows: (2, T) that the joints are from; beyond an end, those at that end.
-            joints: (2, T, 25, 3), changed in place.
-        """
-        hidden = (~self._seen[last]).nonzero()[0]
-        if not len(hidden):
-            return
-        seen = self._seen[self._begin : last + 1, hidden]
-        sighted = last - seen[::-1].argmax(0)
-        gone = ~seen.any(0) | (self._stamps[sighted] < times_ns[0])
-        joints[:, :, hidden[gone]] = np.nan
-        if last < self._end - 1:  # later samples may have filled in what follows the last sighting
-            for joint, row in zip(hidden[~gone].tolist(), sighted[~gone].tolist(), strict=True):
-                joints[rows > row, joint] = self._joints[row, joint]
-
-    def _slide(self) -> None:
-        """Move what is kept back to the start."""
-        kept, count = slice(self._begin, self._end), len(self)
-        for array in (self._stamps, self._joints, self._seen):
-            array[:count] = array[kept]
-        self._sighted = {joint: row - self._begin for joint, row in self._sighted.items()}
-        self._begin, self._end = 0, count
-
-    def _count(self, stamp_ns: int) -> int:
-        return int(self._stamps[self._begin : self._end].searchsorted(stamp_ns, "right"))
+    def _reallocate(self) -> None:
+        """Move the samples that are kept to the start of new memory, twice as large as they are."""
+        count, kept = len(self), slice(self._begin, self._end)
+        size = max(2 * count, _SMALLEST)
+        stamps, joints = np.empty(size, np.int64), np.empty((size, *self._joints.shape[1:]), np.float32)
+        stamps[:count], joints[:count] = self._stamps[kept], self._joints[kept]
+        self._stamps, self._joints, self._begin, self._end = stamps, joints, 0, count
 
 
 def frame_times(end_s: float, window_s: float, frames: int) -> np.ndarray:
-    """The times (frames,) in seconds of a window's frames: evenly spaced, the last one at its end."""
+    """The times (frames,) in seconds of the frames of a window: evenly spaced, the last one at its end."""
     return end_s + window_s * (np.arange(1 - frames, 1) / frames)
 
 
 def resample(stamps: np.ndarray, joints: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Joints at given times.
+    """Joints at given times, each interpolated linearly between its own sightings.
 
     Args:
-        stamps: (n,) seconds, strictly increasing, n >= 1.
+        stamps: (n,) strictly increasing, n >= 1.
         joints: (n, V, 3), NaN where unseen.
-        times: (T,) seconds, increasing.
+        times: (T,) increasing, in the unit of the stamps.
 
     Returns:
-        (T, V, 3): interpolated linearly between the sightings of each joint, held beyond its first and last one;
-        NaN where a joint was never seen.
+        (T, V, 3): held before the first sighting of a joint and after its last one; NaN where it was never seen.
     """
-    after = stamps.searchsorted(times, "right")
-    before, after = np.maximum(after - 1, 0), np.minimum(after, len(stamps) - 1)
-    result = between(times, stamps[before], stamps[after], joints[before], joints[after])
-    if not all_finite(joints[before[0] :]):  # where all is seen, older samples do not count
-        seen = np.isfinite(joints).all(-1)
-        for joint in (~seen.all(0)).nonzero()[0].tolist():
-            own = seen[:, joint]
-            for axis in range(3):
-                values = np.interp(times, stamps[own], joints[own, joint, axis]) if own.any() else np.nan
-                result[:, joint, axis] = values
+    count, width = joints.shape[:2]
+    row = np.arange(count)[:, None]
+    seen = np.isfinite(joints).all(-1)
+    # Of each sample, the newest sighting of each joint up to it, and the oldest from it on.
+    last = np.full((count + 1, width), -1)
+    np.maximum.accumulate(np.where(seen, row, -1), 0, out=last[1:])
+    following = np.full((count + 1, width), count)
+    np.minimum.accumulate(np.where(seen, row, count)[::-1], 0, out=following[count - 1 :: -1])
+    passed = stamps.searchsorted(times, "right")
+    before, after = last[passed], following[passed]
+    held, ahead = after == count, before < 0
+    before, after = np.where(ahead, after, before), np.where(held, before, after)
+    never = held & ahead
+    before[never] = after[never] = 0
+    start, stop = stamps[before], stamps[after]
+    share = np.clip((times[:, None] - start) / np.where(stop > start, stop - start, 1), 0.0, 1.0).astype(joints.dtype)
+    joint = np.arange(width)
+    first = joints[before, joint]
+    result = first + share[..., None] * (joints[after, joint] - first)
+    result[never] = np.nan
     return result
 
 
-def between(
-    times: np.ndarray, start: np.ndarray, stop: np.ndarray, before: np.ndarray, after: np.ndarray
-) -> np.ndarray:
-    """Joints at some times, on the line between what they are before and after.
-
-    Args:
-        times: (T,) in any unit.
-        start, stop: (..., T) the times before and after these, in the same unit.
-        before, after: (..., T, V, 3) the joints at those; `after` is changed.
-
-    Returns:
-        (..., T, V, 3), in place of `after`.
-    """
-    gap = stop - start
-    share = np.minimum(np.maximum(times - start, 0) / np.where(gap > 0, gap, 1), 1.0)
-    after -= before
-    after *= share[..., None, None].astype(after.dtype)
-    after += before
-    return after
-
-
-def all_finite(values: np.ndarray) -> bool:
-    """Whether all are finite; false as well where their squares are not, which costs time only."""
-    flat = values.ravel()
-    with np.errstate(over="ignore"):
-        return bool(np.isfinite(np.dot(flat, flat)))
+def resample_window(stamps_ns: np.ndarray, joints: np.ndarray, times_ns: np.ndarray) -> np.ndarray:
+    """As `resample`; a joint that was not seen since the first of the times is NaN: its last place is out of date."""
+    result = resample(stamps_ns, joints, times_ns)
+    recent = np.isfinite(joints[stamps_ns >= times_ns[0]]).all(-1).any(0)
+    result[:, ~recent] = np.nan
+    return result

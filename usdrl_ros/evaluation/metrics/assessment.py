@@ -17,11 +17,11 @@ from usdrl_ros.evaluation.metrics.values import Estimate, evaluate
 
 @dataclass(frozen=True)
 class Assessment:
-    """The figures of some recordings with truth.
+    """The metrics of some recordings with truth.
 
     Args:
         outcomes: The recordings.
-        figures: Each of `figures.FIGURES`.
+        metrics: Each of `metrics.METRICS`.
         total: The counts of all.
         actions: Of each action its counts and average precision at tIoU 0.5.
         people: Of each (recording, person) the counts.
@@ -33,7 +33,7 @@ class Assessment:
     """
 
     outcomes: tuple[Outcome, ...]
-    figures: dict[str, Estimate]
+    metrics: dict[str, Estimate]
     total: Row
     actions: dict[str, tuple[Row, Estimate]]
     people: dict[tuple[str, str], Row]
@@ -51,7 +51,7 @@ def assess(outcomes: Sequence[Outcome]) -> Assessment:
     false = set(map(id, comparison.false))
     return Assessment(
         outcomes=tuple(outcomes),
-        figures=evaluate(outcomes),
+        metrics=evaluate(outcomes),
         total=make_row(events, truths),
         actions=by_action(outcomes),
         people=by_person(outcomes),

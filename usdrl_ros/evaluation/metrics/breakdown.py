@@ -1,4 +1,4 @@
-"""The figures of each action and of each person, what was taken for what, and how precision falls as recall grows."""
+"""The metrics of each action and of each person, what was taken for what, and how precision falls as recall grows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from usdrl_ros.evaluation.metrics.detection import Interval, compare, match, overlap
 from usdrl_ros.evaluation.metrics.outcome import Outcome
-from usdrl_ros.evaluation.metrics.values import DRAWS, Estimate, FigureSheet, draw_weights, estimates
+from usdrl_ros.evaluation.metrics.values import DRAWS, Estimate, MetricSheet, draw_weights, estimates
 
 MISSED = ""
 """The column of a true action for which nothing was told."""
@@ -53,7 +53,7 @@ def make_row(events: Sequence[Interval], truths: Sequence[Interval]) -> Row:
 def by_action(outcomes: Sequence[Outcome]) -> dict[str, tuple[Row, Estimate]]:
     """Of each action that occurs: its counts, and its average precision at tIoU 0.5."""
     events, truths = pooled(outcomes)
-    sheet = FigureSheet(outcomes)
+    sheet = MetricSheet(outcomes)
     drawn = sheet.average_precision(draw_weights(len(outcomes), DRAWS), 0.5) if len(outcomes) > 1 else None
     precision = estimates(sheet.average_precision(np.ones((1, len(outcomes))), 0.5), drawn)
     rows = {}

@@ -1,4 +1,4 @@
-"""What each recording adds to the figures: counted once, weighted and summed by `figures`."""
+"""What each recording adds to the metrics: counted once, weighted and summed by `metrics`."""
 
 from __future__ import annotations
 

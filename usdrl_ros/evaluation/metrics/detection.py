@@ -26,7 +26,7 @@ class Interval:
         score: Confidence of a detection; unused of a truth.
         person_id: Who acts. "" of a truth: not told, so that anyone's event may match.
         announced: When a detection was first told (the stamp of its STARTED), seconds; None where it is not known.
-        event_id: The id in the bag; it plays no part in any figure.
+        event_id: The id in the bag; it plays no part in any metric.
     """
 
     recording: str
@@ -40,18 +40,32 @@ class Interval:
 
 
 def intervals_of_events(recording: str, events: Iterable[Event], origin_ns: int) -> list[Interval]:
-    """Join the STARTED, ONGOING and ENDED of each event id; seconds count from `origin_ns`.
+    """Join the STARTED, ONGOING and ENDED of each event; seconds count from `origin_ns`.
 
-    The last message of an id gives its start, end and confidence, so an event that was still running when its bag ended
-    reaches to where it was last known to.
+    The last message of an event gives its start, end and confidence, so an event that was still running when its bag
+    ended reaches to where it was last known to. An id that comes again, because the node was restarted while its bag
+    was recorded, is another event.
     """
-    last: dict[str, Event] = {}
-    announced: dict[str, float] = {}
+    found: list[tuple[Event, int | None]] = []  # the last message, and the stamp of STARTED
+    places: dict[str, int] = {}
     for event in events:
-        if event.phase == Phase.STARTED:
-            announced[event.event_id] = (event.stamp_ns - origin_ns) / 1e9
-        last[event.event_id] = event
-    return [_interval(recording, event, origin_ns, announced.get(event_id)) for event_id, event in last.items()]
+        place = places.get(event.event_id)
+        if place is None or _comes_again(event, *found[place]):
+            place = places[event.event_id] = len(found)
+            found.append((event, None))
+        announced_ns = event.stamp_ns if event.phase == Phase.STARTED else found[place][1]
+        found[place] = event, announced_ns
+    return [
+        _interval(recording, event, origin_ns, None if announced_ns is None else (announced_ns - origin_ns) / 1e9)
+        for event, announced_ns in found
+    ]
+
+
+def _comes_again(event: Event, last: Event, announced_ns: int | None) -> bool:
+    """Whether a message is of another event than those before with its id."""
+    if event.phase == Phase.STARTED:
+        return event.stamp_ns != announced_ns
+    return last.phase == Phase.ENDED and event.start_ns != last.start_ns
 
 
 def intervals_of_truth(recording: str, events: Iterable[Event], origin_ns: int) -> list[Interval]:
@@ -249,7 +263,7 @@ class ActionScore:
 
 @dataclass(frozen=True)
 class Summary:
-    """All figures of an evaluation; dictionaries by overlap have keys "0.1" to "0.7"."""
+    """All metrics of an evaluation; dictionaries by overlap have keys "0.1" to "0.7"."""
 
     mean_average_precision_by_action: Mapping[str, float]
     mean_average_precision_by_recording: Mapping[str, float]
@@ -260,7 +274,7 @@ class Summary:
 
 
 def summarize(events: Sequence[Interval], truths: Sequence[Interval], duration_s: float) -> Summary:
-    """Every figure of these events against these truths, which come from `duration_s` seconds of recording."""
+    """Every metric of these events against these truths, which come from `duration_s` seconds of recording."""
     comparison = compare(events, truths)
     precision = average_precision_by_action(events, truths, 0.5)
     found = [truth.action for truth, _ in comparison.found]

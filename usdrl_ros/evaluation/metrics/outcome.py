@@ -16,7 +16,7 @@ class Outcome:
         duration_s: Seconds recorded.
         events: What was recognised.
         truths: The true actions that the model knows.
-        unknown: Those that it does not: counted apart, in no figure.
+        unknown: Those that it does not: counted apart, in no metric.
     """
 
     name: str

@@ -2,7 +2,7 @@
 
 Edit score: Lea et al., "Segmental Spatiotemporal CNNs for Fine-grained Action Segmentation" (ECCV 2016). Segmental F1
 at an overlap: Lea et al., "Temporal Convolutional Networks for Action Segmentation and Detection" (CVPR 2017). A
-recording is (T,) labels, one a frame; a segment is a run of one label. Figures are shares, 0 to 1.
+recording is (T,) labels, one a frame; a segment is a run of one label. Metrics are shares, 0 to 1.
 
 `background` names a label that stands for no action. Given, it is left out: its frames of the truth do not count for
 the accuracy, and its segments, true or predicted, are no segments. None: it is a class as any other.

@@ -1,9 +1,9 @@
-"""Every figure of an evaluation, for the recordings as they are and for draws of them (bootstrap).
+"""Every metric of an evaluation, for the recordings as they are and for draws of them (bootstrap).
 
-Recordings are few and differ much, so a figure is told with the interval that draws of the recordings with replacement
+Recordings are few and differ much, so a metric is told with the interval that draws of the recordings with replacement
 give (Efron & Tibshirani, "An Introduction to the Bootstrap", 1993, percentile method). What each recording adds to a
-figure is counted once (`ingredients.py`); a draw is then a weight for each recording, how often it was drawn, and a
-figure is computed for all draws at a time. Weights of 1 give the figures themselves.
+metric is counted once (`ingredients.py`); a draw is then a weight for each recording, how often it was drawn, and a
+metric is computed for all draws at a time. Weights of 1 give the metrics themselves.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
-class Figure:
-    """What one figure is.
+class Metric:
+    """What one metric is.
 
     Args:
         name: By which JSON files and `--require` know it.
@@ -38,25 +38,25 @@ class Figure:
     higher_is_better: bool = True
 
 
-FIGURES: dict[str, Figure] = {
-    figure.name: figure
-    for figure in (
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
         *(
-            Figure(f"mAP_action@{theta}", f"mean average precision of the true actions, tIoU {theta}")
+            Metric(f"mAP_action@{theta}", f"mean average precision of the true actions, tIoU {theta}")
             for theta in THETAS
         ),
-        *(Figure(f"mAP_video@{theta}", f"mean average precision by recording, tIoU {theta}") for theta in THETAS),
-        *(Figure(f"F1@{theta}", f"F1 of detections, tIoU {theta}") for theta in THETAS),
-        *(Figure(f"segmental_F1@{round(100 * share)}", f"segmental F1, overlap {share:g}") for share in OVERLAPS),
-        Figure("edit", "edit score of the order of actions"),
-        Figure("frame_accuracy", "share of the time of true actions that is named right"),
-        Figure("found", "share of the true actions that were found at all"),
-        Figure("false_events_per_minute", "events that overlap no true action of their kind", "/min", False),
-        Figure("delay_median_s", "true onset to STARTED, median", "s", False),
-        Figure("delay_p90_s", "true onset to STARTED, 90th percentile", "s", False),
-        Figure("onset_error_s", "distance of told and true onset, median", "s", False),
-        Figure("offset_error_s", "distance of told and true end, median", "s", False),
-        Figure("calibration_error", "expected calibration error of the events' confidence", "", False),
+        *(Metric(f"mAP_video@{theta}", f"mean average precision by recording, tIoU {theta}") for theta in THETAS),
+        *(Metric(f"F1@{theta}", f"F1 of detections, tIoU {theta}") for theta in THETAS),
+        *(Metric(f"segmental_F1@{round(100 * share)}", f"segmental F1, overlap {share:g}") for share in OVERLAPS),
+        Metric("edit", "edit score of the order of actions"),
+        Metric("frame_accuracy", "share of the time of true actions that is named right"),
+        Metric("found", "share of the true actions that were found at all"),
+        Metric("false_events_per_minute", "events that overlap no true action of their kind", "/min", False),
+        Metric("delay_median_s", "true onset to STARTED, median", "s", False),
+        Metric("delay_p90_s", "true onset to STARTED, 90th percentile", "s", False),
+        Metric("onset_error_s", "distance of told and true onset, median", "s", False),
+        Metric("offset_error_s", "distance of told and true end, median", "s", False),
+        Metric("calibration_error", "expected calibration error of the events' confidence", "", False),
     )
 }
 """By name, in the order in which they are told."""
@@ -64,15 +64,15 @@ FIGURES: dict[str, Figure] = {
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure and its confidence interval; None where it is not defined, or recordings are too few."""
+    """A metric and its confidence interval; None where it is not defined, or recordings are too few."""
 
     value: float | None
     low: float | None = None
     high: float | None = None
 
 
-class FigureSheet:
-    """The figures of some recordings, for any weights of them."""
+class MetricSheet:
+    """The metrics of some recordings, for any weights of them."""
 
     def __init__(self, outcomes: Sequence[Outcome]) -> None:
         """Count what each recording adds; the expensive part."""
@@ -86,42 +86,42 @@ class FigureSheet:
             (action, theta): rank_events(outcomes, action, theta) for action in self.actions for theta in THETAS
         }
 
-    def figures(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        """Each of `FIGURES` for weights (draws, recordings): (draws,), NaN where it is not defined."""
-        figures: dict[str, np.ndarray] = {}
+    def metrics(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        """Each of `METRICS` for weights (draws, recordings): (draws,), NaN where it is not defined."""
+        metrics: dict[str, np.ndarray] = {}
         for theta in THETAS:
             precision = self.average_precision(weights, theta)
             by_action = [precision[action] for action in self.true_actions]
-            figures[f"mAP_action@{theta}"] = _mean(np.stack(by_action, 1) if by_action else np.empty((len(weights), 0)))
+            metrics[f"mAP_action@{theta}"] = _mean(np.stack(by_action, 1) if by_action else np.empty((len(weights), 0)))
         for index, theta in enumerate(THETAS):
             video = np.array([counts.average_precision[index] for counts in self._counts])
             there = np.array([counts.events + counts.truths > 0 for counts in self._counts], bool)
-            figures[f"mAP_video@{theta}"] = _ratio(weights @ np.where(there, video, 0.0), weights @ there)
+            metrics[f"mAP_video@{theta}"] = _ratio(weights @ np.where(there, video, 0.0), weights @ there)
         for index, theta in enumerate(THETAS):
             matched = self._sum(weights, [counts.matched[index] for counts in self._counts])
             both = self._sum(weights, [counts.events + counts.truths for counts in self._counts])
-            figures[f"F1@{theta}"] = _ratio(2 * matched, both)
+            metrics[f"F1@{theta}"] = _ratio(2 * matched, both)
         for index, overlap in enumerate(OVERLAPS):
             right = self._sum(weights, [counts.segments_right[index] for counts in self._counts])
             segments = self._sum(weights, [counts.segments for counts in self._counts])
-            figures[f"segmental_F1@{round(100 * overlap)}"] = _ratio(2 * right, segments)
+            metrics[f"segmental_F1@{round(100 * overlap)}"] = _ratio(2 * right, segments)
 
         def share(part: str, whole: str) -> np.ndarray:
             return _ratio(*(self._sum(weights, [getattr(c, name) for c in self._counts]) for name in (part, whole)))
 
-        figures["edit"] = share("edit", "sequences")
-        figures["frame_accuracy"] = share("frames_right", "frames")
-        figures["found"] = share("found", "truths")
-        figures["false_events_per_minute"] = share("false", "minutes")
+        metrics["edit"] = share("edit", "sequences")
+        metrics["frame_accuracy"] = share("frames_right", "frames")
+        metrics["found"] = share("found", "truths")
+        metrics["false_events_per_minute"] = share("false", "minutes")
         for name, field, quantile in (
             ("delay_median_s", "delays", 0.5),
             ("delay_p90_s", "delays", 0.9),
             ("onset_error_s", "onset_errors", 0.5),
             ("offset_error_s", "offset_errors", 0.5),
         ):
-            figures[name] = self._quantile(weights, [getattr(counts, field) for counts in self._counts], quantile)
-        figures["calibration_error"] = self._calibration_error(weights)
-        return {name: figures[name] for name in FIGURES}
+            metrics[name] = self._quantile(weights, [getattr(counts, field) for counts in self._counts], quantile)
+        metrics["calibration_error"] = self._calibration_error(weights)
+        return {name: metrics[name] for name in METRICS}
 
     def average_precision(self, weights: np.ndarray, theta: float) -> dict[str, np.ndarray]:
         """Of each action (draws,), NaN where a draw has neither an event nor a truth of it."""
@@ -158,7 +158,7 @@ def draw_weights(recordings: int, draws: int = DRAWS, seed: int = 0) -> np.ndarr
 
 
 def estimates(values: Mapping[str, np.ndarray], drawn: Mapping[str, np.ndarray] | None) -> dict[str, Estimate]:
-    """Value and confidence interval of each figure, from (1,) values and (draws,) values of draws, if there are."""
+    """Value and confidence interval of each metric, from (1,) values and (draws,) values of draws, if there are."""
     result = {}
     for name, value in values.items():
         low = high = None
@@ -170,10 +170,10 @@ def estimates(values: Mapping[str, np.ndarray], drawn: Mapping[str, np.ndarray] 
 
 
 def evaluate(outcomes: Sequence[Outcome], draws: int = DRAWS) -> dict[str, Estimate]:
-    """Each figure of some recordings, with its confidence interval where there are two recordings or more."""
-    sheet = FigureSheet(outcomes)
-    drawn = sheet.figures(draw_weights(len(outcomes), draws)) if len(outcomes) > 1 and draws else None
-    return estimates(sheet.figures(np.ones((1, len(outcomes)))), drawn)
+    """Each metric of some recordings, with its confidence interval where there are two recordings or more."""
+    sheet = MetricSheet(outcomes)
+    drawn = sheet.metrics(draw_weights(len(outcomes), draws)) if len(outcomes) > 1 and draws else None
+    return estimates(sheet.metrics(np.ones((1, len(outcomes)))), drawn)
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

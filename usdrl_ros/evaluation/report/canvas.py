@@ -111,6 +111,11 @@ def svg(figure: Figure, label: str, *, titles: Mapping[str, str] | None = None) 
     )
 
 
+def file_name(text: str) -> str:
+    """A text from outside as a part of a file's name: short, without separators and control characters."""
+    return "".join(c if c.isprintable() and c not in '/\\:*?"<>|' else "_" for c in text)[:60] or "_"
+
+
 def clock(seconds: float) -> str:
     """Seconds as 1:02:03 or 2:03."""
     minutes, rest = divmod(round(seconds), 60)

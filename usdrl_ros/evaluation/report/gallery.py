@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from usdrl_ros.evaluation.bag_run import BagRun
 from usdrl_ros.evaluation.metrics.assessment import Assessment
 from usdrl_ros.evaluation.metrics.outcome import Outcome
 from usdrl_ros.evaluation.report.canvas import UNKNOWN, colours_of, save_png, svg
-from usdrl_ros.evaluation.report.strips import Strip
-from usdrl_ros.evaluation.run import BagRun
+from usdrl_ros.evaluation.strips import Strip
 from usdrl_ros.inference.model_file import ModelInfo
 from usdrl_ros.settings import Settings
 
@@ -35,7 +35,6 @@ class Subject:
         failed: Why a bag could not be run, by its path.
         wall_s: Seconds that it all took.
         jobs: Bags at a time.
-        strips: Misses and false events at most.
     """
 
     model: ModelInfo
@@ -45,7 +44,6 @@ class Subject:
     failed: Mapping[str, str]
     wall_s: float
     jobs: int
-    strips: int
 
 
 class Gallery:
@@ -54,6 +52,7 @@ class Gallery:
     Args:
         directory: Where the PNGs go.
         subject: What the report is about.
+        limit: Misses and false events at most.
         progress: Called with the pictures that are drawn, and those that there will be.
 
     Attributes:
@@ -62,10 +61,10 @@ class Gallery:
         strips: The misses and false events that are shown, each with its recording.
     """
 
-    def __init__(self, directory: Path, subject: Subject, progress: Callable[[int, int], None]) -> None:
+    def __init__(self, directory: Path, subject: Subject, limit: int, progress: Callable[[int, int], None]) -> None:
         self.subject = subject
         self._directory, self._progress = directory, progress
-        self.strips = _chosen(subject.runs, subject.strips)
+        self.strips = _chosen(subject.runs, limit)
         intervals = [i for run in subject.runs for i in (*run.event_intervals, *(run.truth_intervals or ()))]
         actions = {interval.action for interval in intervals}
         self.known = tuple(sorted(actions & set(subject.model.actions)))

@@ -1,4 +1,4 @@
-"""The sections of the report that tell figures."""
+"""The sections of the report that show metrics."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import numpy as np
 from usdrl_ros.evaluation.metrics.assessment import Assessment
 from usdrl_ros.evaluation.metrics.breakdown import pooled
 from usdrl_ros.evaluation.metrics.detection import THETAS
-from usdrl_ros.evaluation.metrics.values import FIGURES
+from usdrl_ros.evaluation.metrics.values import METRICS
 from usdrl_ros.evaluation.report import charts, page
 from usdrl_ros.evaluation.report.canvas import FADED
 from usdrl_ros.evaluation.report.gallery import Gallery
 from usdrl_ros.evaluation.tables import interval, number
-from usdrl_ros.evaluation.timing import latency_figures, pooled_latencies, step_figures
+from usdrl_ros.evaluation.timing import latency_summary, pooled_latencies, step_times
 from usdrl_ros.evaluation.truth import unknown_line
 
 
 def cards(assessment: Assessment, gallery: Gallery) -> str:
-    """The figures that one should see first."""
-    figures, total = assessment.figures, assessment.total
+    """The metrics that one should see first."""
+    metrics, total = assessment.metrics, assessment.total
 
     def two(name: str, unit: str = "") -> tuple[str, str]:
-        estimate = figures[name]
+        estimate = metrics[name]
         value = "-" if estimate.value is None else f"{estimate.value:.2f}"
         low, high = estimate.low, estimate.high
         return value, "" if low is None or high is None else f"95 %: {low:.2f} to {high:.2f} {unit}"
@@ -33,9 +33,9 @@ def cards(assessment: Assessment, gallery: Gallery) -> str:
     precision, its_interval = two("mAP_action@0.5")
     delay, _ = two("delay_median_s")
     false, false_interval = two("false_events_per_minute", "/min")
-    late = f"90 % within {number(figures['delay_p90_s'].value, 's')}" if total.found else ""
+    late = f"90 % within {number(metrics['delay_p90_s'].value, 's')}" if total.found else ""
     error, _ = two("calibration_error")
-    latency = latency_figures(gallery.subject.runs)
+    latency = latency_summary(gallery.subject.runs)
     if latency:
         late_90 = f"90 % within {1e3 * latency['p90']:.0f} ms"
         last = page.card(f"{1e3 * latency['median']:.0f}", "ms", "from message to scores, median", late_90)
@@ -70,7 +70,7 @@ def by_action(assessment: Assessment, gallery: Gallery) -> str:
             ]
         )
     total = assessment.total
-    mean = assessment.figures["mAP_action@0.5"]
+    mean = assessment.metrics["mAP_action@0.5"]
     last = [
         "all",
         *(str(getattr(total, name)) for name in ("true", "found", "missed", "false")),
@@ -90,7 +90,7 @@ def by_action(assessment: Assessment, gallery: Gallery) -> str:
     unknown = ""
     if assessment.unknown:
         words = unknown_line(assessment.unknown, gallery.subject.model.actions)
-        unknown = f"<p class='bad'>The model does not know, counted in no figure: {escape(words)}</p>"
+        unknown = f"<p class='bad'>The model does not know, counted in no metric: {escape(words)}</p>"
     picture = gallery.picture("precision_recall", curves, "precision over recall by action")
     heading = "<h3>Precision over recall, at an overlap of 0.5 (thick) and 0.3 (thin)</h3>"
     return page.section("By action", note, page.table(heads, rows, last), unknown, heading, picture)
@@ -109,20 +109,20 @@ def confusion(assessment: Assessment, gallery: Gallery) -> str:
 
 def timing(assessment: Assessment, gallery: Gallery) -> str:
     """How late, how far off, how long."""
-    comparison, figures = assessment.comparison, assessment.figures
+    comparison, metrics = assessment.comparison, assessment.metrics
     parts = []
     marks: dict[str, float | None]
-    marks = {"median": figures["delay_median_s"].value, "90 %": figures["delay_p90_s"].value}
+    marks = {"median": metrics["delay_median_s"].value, "90 %": metrics["delay_p90_s"].value}
     drawn = charts.histogram(comparison.delays, "true onset to STARTED, s", marks=marks)
-    parts.append(page.figure(gallery.picture("delay", drawn, "histogram of delays"), "<b>Delay</b> of what was found"))
+    parts.append(page.plot(gallery.picture("delay", drawn, "histogram of delays"), "<b>Delay</b> of what was found"))
     onsets = [event.start - truth.start for truth, event in comparison.found]
     offsets = [event.end - truth.end for truth, event in comparison.found]
     for name, values in (("onset", onsets), ("end", offsets)):
         marks = {"median": float(np.median(values))} if values else {}
         drawn = charts.histogram(values, f"told {name} minus true {name}, s", marks=marks)
         caption = f"<b>Told {name}</b> against the true one; right of 0 is late"
-        parts.append(page.figure(gallery.picture(f"{name}_error", drawn, f"error of the {name}"), caption))
-    latencies, latency = pooled_latencies(gallery.subject.runs), latency_figures(gallery.subject.runs)
+        parts.append(page.plot(gallery.picture(f"{name}_error", drawn, f"error of the {name}"), caption))
+    latencies, latency = pooled_latencies(gallery.subject.runs), latency_summary(gallery.subject.runs)
     if latency:
         marks = {"median": latency["median"], "90 %": latency["p90"]}
         drawn = charts.histogram(latencies, "skeletons to scores, ms", marks=marks, unit="ms")
@@ -131,12 +131,12 @@ def timing(assessment: Assessment, gallery: Gallery) -> str:
         counts: Counter[float] = Counter()
         for run in gallery.subject.runs:
             counts.update(run.step_ms)
-        steps = step_figures(gallery.subject.runs) or {}
+        steps = step_times(gallery.subject.runs) or {}
         values = [value / 1e3 for value in counts.elements()]
         marks = {name: steps[part] / 1e3 for name, part in (("median", "median"), ("90 %", "p90")) if steps}
         drawn = charts.histogram(values, "time of a step, ms", marks=marks, unit="ms")
         caption = "<b>Processing</b>: time of a step on this machine, all people of it together"
-    parts.append(page.figure(gallery.picture("latency", drawn, "histogram of latencies"), caption))
+    parts.append(page.plot(gallery.picture("latency", drawn, "histogram of latencies"), caption))
     note = "How late events are told, and how well their borders sit; missed actions do not count here."
     return page.section("How late", note, f"<div class='pair'>{''.join(parts)}</div>")
 
@@ -144,14 +144,14 @@ def timing(assessment: Assessment, gallery: Gallery) -> str:
 def sureness(assessment: Assessment, gallery: Gallery) -> str:
     """Calibration, and the overlap that is asked for."""
     reliability = charts.reliability_chart(assessment.calibration)
-    overlaps = charts.overlap_chart(assessment.figures, THETAS)
-    error = number(assessment.figures["calibration_error"].value)
+    overlaps = charts.overlap_chart(assessment.metrics, THETAS)
+    error = number(assessment.metrics["calibration_error"].value)
     parts = (
-        page.figure(
+        page.plot(
             gallery.picture("calibration", reliability, "share right by confidence"),
             f"<b>Calibration</b>: on the grey line, confidence is the share that is right; expected error {error}",
         ),
-        page.figure(gallery.picture("overlap", overlaps, "mAP by overlap"), "<b>By overlap</b> that is asked for"),
+        page.plot(gallery.picture("overlap", overlaps, "mAP by overlap"), "<b>By overlap</b> that is asked for"),
     )
     note = "Whether the events' confidence can be believed, and how exactly they sit in time."
     return page.section("How sure, how exact", note, f"<div class='pair'>{''.join(parts)}</div>")
@@ -174,15 +174,15 @@ def by_person(assessment: Assessment, gallery: Gallery) -> str:
 
 
 def all_figures(assessment: Assessment, gallery: Gallery) -> str:
-    """Every figure with its interval."""
+    """Every metric with its interval."""
     rows = [
         [
             f"<code>{escape(name)}</code>",
-            escape(figure.title),
-            number(assessment.figures[name].value, figure.unit),
-            interval(assessment.figures[name], figure.unit) or "[-]",
+            escape(metric.title),
+            number(assessment.metrics[name].value, metric.unit),
+            interval(assessment.metrics[name], metric.unit) or "[-]",
         ]
-        for name, figure in FIGURES.items()
+        for name, metric in METRICS.items()
     ]
     note = "By the names that --require and the JSON file use. Intervals: bootstrap over recordings, 95 %."
-    return page.section("All figures", note, page.table(("name", "figure", "value", "95 % interval"), rows))
+    return page.section("All metrics", note, page.table(("name", "metric", "value", "95 % interval"), rows))

@@ -35,7 +35,7 @@ def section(title: str, note: str, *parts: str) -> str:
 
 
 def card(value: str, unit: str, title: str, detail: str) -> str:
-    """A figure that one should see first."""
+    """A metric that one should see first."""
     small = f" <small>{escape(unit)}</small>" if unit else ""
     number = f"<b>{escape(value)}{small}</b>"
     return f"<div class='card'>{number}<span>{escape(title)}</span><i>{escape(detail)}&nbsp;</i></div>"
@@ -83,7 +83,7 @@ def details(title: str, more: str, content: str, *, opened: bool) -> str:
     return f"<details{state}><summary>{escape(title)} <small>{escape(more)}</small></summary>{content}</details>"
 
 
-def figure(picture: str, caption: str) -> str:
+def plot(picture: str, caption: str) -> str:
     """A picture (SVG) below its caption, which is HTML already."""
     return f"<figure><figcaption>{caption}</figcaption>{picture}</figure>"
 

@@ -6,11 +6,13 @@ import re
 from html import escape
 from pathlib import Path
 
+from usdrl_ros.bags.label_files import bag_name
 from usdrl_ros.evaluation.report import page
+from usdrl_ros.evaluation.report.canvas import file_name
 from usdrl_ros.evaluation.report.gallery import Gallery
 from usdrl_ros.evaluation.report.strip_plot import draw_strip
-from usdrl_ros.evaluation.report.strips import Strip, mistakes
 from usdrl_ros.evaluation.report.timeline import timeline_pages
+from usdrl_ros.evaluation.strips import Strip, mistakes
 
 _OPEN_TIMELINES = 3
 
@@ -30,7 +32,7 @@ def timelines(gallery: Gallery) -> str:
             timeline_pages(truths, events, run.bag_s, gallery.colours, verdicts), start=1
         ):
             suffix = f"_{number_}" if number_ > 1 else ""
-            name = f"timelines/{index:03d}_{Path(run.name).stem}{suffix}"
+            name = f"timelines/{index:03d}_{file_name(bag_name(run.name))}{suffix}"
             pages.append(gallery.picture(name, drawn, f"timeline of {run.name}, page {number_}", titles))
         mistaken = f", {missed} missed, {false} false" if outcome else ""
         more = f"{run.bag_s:.0f} s, {len(truths)} true actions, {len(events)} events{mistaken}"
@@ -38,7 +40,7 @@ def timelines(gallery: Gallery) -> str:
         parts.append(page.details(Path(run.name).name, more, content, opened=index < _OPEN_TIMELINES))
     note = (
         "A line is a minute. For each person the true actions above, the events below: the paler, the less "
-        "confident; a triangle marks when an event was announced. Point at a bar for its figures."
+        "confident; a triangle marks when an event was announced. Point at a bar for its values."
     )
     legend = page.key(gallery.known, gallery.colours, "missed, or told in vain")
     return page.section("Who did what, and what was told", note, legend, *parts)
@@ -55,7 +57,7 @@ def why(gallery: Gallery) -> str:
             drawn,
             f"{strip.kind} {strip.subject.action}",
         )
-        parts.append(page.figure(picture, f"{page.tag(strip.kind)}{_strip_words(name, strip)}"))
+        parts.append(page.plot(picture, f"{page.tag(strip.kind)}{_strip_words(name, strip)}"))
     more = total > len(parts)
     left_out = f" {len(parts)} of {total} are shown (--strips N shows more)." if more else ""
     note = (

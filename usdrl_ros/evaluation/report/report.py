@@ -1,6 +1,6 @@
 """The report: one HTML file that needs no other, and each of its pictures as a PNG beside it.
 
-Figures, timelines, curves, what was taken for what, how late; and for each miss and false event what the person did and
+Metrics, timelines, curves, what was taken for what, how late; and for each miss and false event what the person did and
 what the model thought, so that one sees why.
 """
 
@@ -13,23 +13,36 @@ from pathlib import Path
 from usdrl_ros.evaluation.document import versions
 from usdrl_ros.evaluation.report import metric_sections, page, recording_sections
 from usdrl_ros.evaluation.report.gallery import Gallery, Subject
+from usdrl_ros.files import atomic_directory, write_text
 
 NAME = "report.html"
 
 
 def write_report(
-    directory: Path, subject: Subject, progress: Callable[[int, int], None] = lambda done, total: None
+    directory: Path,
+    subject: Subject,
+    *,
+    limit: int = 40,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Path:
     """Write the report into a directory, which is made if it is not there; gives its HTML file.
 
+    All files are moved there together when they are whole; until then an older report stays.
+
+    Args:
+        directory: Where.
+        subject: What the report is about.
+        limit: Misses and false events that are shown, at most.
+        progress: Called with the plots that are drawn, and those that there will be.
+
     Raises:
-        OSError: Something cannot be written.
+        WriteError: Something cannot be written.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    gallery = Gallery(directory, subject, progress)
-    html = directory / NAME
-    html.write_text(page.document(f"usdrl_ros: {subject.model.name}", _parts(subject, gallery)), encoding="utf-8")
-    return html
+    with atomic_directory(directory) as workspace:
+        gallery = Gallery(workspace, subject, limit, progress)
+        html = page.document(f"usdrl_ros: {subject.model.name}", _parts(subject, gallery))
+        write_text(workspace / NAME, html)
+    return directory / NAME
 
 
 def _parts(subject: Subject, gallery: Gallery) -> Iterator[str]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from usdrl_ros.evaluation.metrics.detection import Interval
 from usdrl_ros.evaluation.report.canvas import BAD, FADED, GRID, INK, new_figure, tidy
-from usdrl_ros.evaluation.report.strips import Strip
+from usdrl_ros.evaluation.strips import Strip
 from usdrl_ros.skeleton.layouts import NTU_25, SPINE_BASE, load_layout
 from usdrl_ros.skeleton.normalize import upright_rotation
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from usdrl_ros.bags.label_files import bag_name
 from usdrl_ros.evaluation.metrics.detection import Interval
-from usdrl_ros.evaluation.report.canvas import BAD, BAND, GRID, INK, clock, colours_of, new_figure
+from usdrl_ros.evaluation.report.canvas import BAD, BAND, GRID, INK, clock, colours_of, file_name, new_figure
+from usdrl_ros.files import atomic_directory
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,6 +65,18 @@ def save_timeline(path: Path | str, truths: Sequence[Interval], events: Sequence
         columns = min(legend_columns, len(handles))
         figure.legend(handles=handles, loc="outside lower left", ncols=columns, frameon=False, fontsize=9)
     figure.savefig(path)
+
+
+def save_timelines(directory: Path, recordings: Sequence[tuple[str, Sequence[Interval], Sequence[Interval]]]) -> None:
+    """Draw recordings, (name, truths, events) each, into a directory: all of them, or none.
+
+    Raises:
+        WriteError: Something cannot be written.
+    """
+    with atomic_directory(directory) as workspace:
+        for index, (name, truths, events) in enumerate(recordings):
+            number = f"{index:03d}_" if len(recordings) > 1 else ""
+            save_timeline(workspace / f"{number}{file_name(bag_name(name))}.png", truths, events, title=name)
 
 
 def timeline_pages(
