@@ -20,7 +20,7 @@ from training.shipped.detection import play  # noqa: E402
 from training.shipped.fusion import Fusion, fused_logits  # noqa: E402
 from training.shipped.leave_one_out import found_at, main, short_pieces, some, table  # noqa: E402
 from training.shipped.replaying import events_of, infer  # noqa: E402
-from usdrl_ros.recognizer import softmax  # noqa: E402
+from usdrl_ros.actions.classifier import softmax  # noqa: E402
 from usdrl_ros.settings import Settings  # noqa: E402
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from usdrl_ros.inference.contract import Engine, Predictions
-from usdrl_ros.recognizer import softmax
+from usdrl_ros.actions.classifier import softmax
 
 
 @dataclass(frozen=True)

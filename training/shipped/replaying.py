@@ -19,7 +19,7 @@ from usdrl_ros.actions.timeline import Timeline
 from usdrl_ros.evaluation.metrics.detection import Interval, intervals_of_events
 from usdrl_ros.inference.contract import Engine
 from usdrl_ros.inference.model_file import ModelInfo
-from usdrl_ros.recognizer import softmax
+from usdrl_ros.actions.classifier import softmax
 from usdrl_ros.recording import Recording
 from usdrl_ros.settings import Settings
 from usdrl_ros.skeleton.normalize import model_input

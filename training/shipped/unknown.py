@@ -27,7 +27,7 @@ from training.shipped.sessions import SessionsConfig
 from usdrl_ros.inference.contract import Engine
 from usdrl_ros.inference.factory import default_model, load_engine
 from usdrl_ros.inference.model_file import ModelError
-from usdrl_ros.recognizer import softmax
+from usdrl_ros.actions.classifier import softmax
 from usdrl_ros.skeleton.normalize import model_input
 
 SCORES = ("recognition", "not background", "detection", "both")
