@@ -65,7 +65,7 @@ def validation_logits(
     """Logits and labels of both heads on some recordings: of all frames of slid windows, and of all clips."""
     model, length = module.model.eval(), WindowLength(float(module.options["window_s"]))
     people = model.options.people
-    windows = SlidingWindows(FrameSource(archive, recordings, length, people), 0.2 * length.span)
+    windows = SlidingWindows(FrameSource(archive, recordings, length, people), 0.5 * length.span)
     frames: list[tuple[Tensor, Tensor]] = []
     clips: list[tuple[Tensor, Tensor]] = []
     with torch.no_grad():
