@@ -2,13 +2,13 @@
 #
 # Where a ROS 2 is sourced, it is used; otherwise ROS 2 is installed from PyPI into .venv (no root, 0.5 GB).
 # Variables: ROS_DISTRO=kilted or jazzy (from PyPI), BAG=path (demo), PYTHON=python3, TORCH=torch==2.13.0,
-# PYTEST="more arguments of pytest", BENCH="more arguments of the benchmark".
+# PYTEST="more arguments of pytest", BENCH and SOAK="more arguments".
 
 SHELL := bash
 .SHELLFLAGS := -e -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build demo test check bench lint clean distclean FORCE
+.PHONY: help build demo webcam test check bench lint docs clean distclean FORCE
 
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
@@ -28,6 +28,8 @@ endif
 
 VENV := .venv
 LINT := .lint
+WEBCAM := .webcam
+DOCS := .docs
 # One stamp a kind of environment: another kind (a ROS 2 sourced later, say) makes .venv anew.
 READY := $(VENV)/$(if $(SOURCED),sourced,pypi)-$(ROS_DISTRO).ready
 TEST_READY := $(VENV)/test.ready
@@ -50,11 +52,22 @@ build: $(BUILT) ## Install ROS 2 if none is sourced, and build this package into
 demo: $(BUILT) ## See it work: a played scene through the live nodes, or a bag of yours with BAG=path
 	@$(IN_ENV) python -m usdrl_ros.demo $(if $(BAG),--bag "$(BAG)")
 
+webcam: $(WEBCAM)/ready ## See yourself recognised: a webcam, or VIDEO=file.mp4; OUTPUT=out.mp4 writes it annotated
+	@$(WEBCAM)/bin/python -m usdrl_ros.demo.webcam $(if $(VIDEO),--video "$(VIDEO)") $(if $(OUTPUT),--output "$(OUTPUT)")
+
 test: $(BUILT) $(TEST_READY) ## Run the whole test suite
 	@$(IN_ENV) $(RUN_TESTS) $(PYTEST)
 
 bench: $(BUILT) $(TEST_READY) ## Measure the speed of engines, steps and messages (minutes; BENCH="arguments")
 	@$(IN_ENV) python -m bench.inference $(BENCH)
+
+soak: $(BUILT) $(TEST_READY) ## Watch the node for an hour of stream at ten times real time (SOAK="arguments")
+	@$(IN_ENV) python -m bench.soak $(SOAK)
+
+docs: $(DOCS)/ready ## Build the documentation as a site, into site/
+	@$(DOCS)/bin/python tools/reference.py
+	@$(DOCS)/bin/mkdocs build --strict --quiet
+	@echo 'site/index.html'
 
 lint: $(LINT)/ready ## Check style (ruff), types (mypy) and the layers of imports (import-linter); needs no ROS
 	@$(LINT)/bin/ruff check --quiet .
@@ -69,7 +82,7 @@ clean: ## Remove what was built
 	rm -rf build install log demo_out
 
 distclean: clean ## Remove the virtual environment as well
-	rm -rf $(VENV) $(LINT)
+	rm -rf $(VENV) $(LINT) $(WEBCAM) $(DOCS)
 
 $(READY): requirements/run.txt tools/distribution.mk tools/environment.py
 	@test -e $@ || rm -rf $(VENV) build install log
@@ -113,6 +126,22 @@ $(BUILT): $(READY) build/files $(wildcard msg/*) CMakeLists.txt package.xml cmak
 	    colcon --log-level error build --merge-install --symlink-install --event-handlers console_direct- \
 	    --cmake-args -DBUILD_TESTING=OFF -DPython3_EXECUTABLE=$$VIRTUAL_ENV/bin/python
 	@find install -xtype l -delete
+	@touch $@
+
+# MediaPipe asks for an old numpy and for packages that its pose does not use, so it gets an environment of its own, and of
+# its requirements those that are needed.
+$(WEBCAM)/ready: requirements/run.txt requirements/webcam.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' || { echo \
+	  'MediaPipe 0.10.21, which brings its model, needs Python 3.10 to 3.12: make webcam PYTHON=python3.12' >&2; false; }
+	@echo "Installing MediaPipe into $(WEBCAM) (once, about a minute)"
+	@$(PYTHON) -m venv $(WEBCAM)
+	@$(WEBCAM)/bin/python -m pip --disable-pip-version-check install -qq -r requirements/webcam.txt
+	@$(WEBCAM)/bin/python -m pip --disable-pip-version-check install -qq --no-deps mediapipe==0.10.21
+	@touch $@
+
+$(DOCS)/ready: requirements/docs.txt requirements/run.txt
+	@$(PYTHON) -m venv $(DOCS)
+	@$(DOCS)/bin/python -m pip --disable-pip-version-check install -qq -r $<
 	@touch $@
 
 # An environment of its own: it must not touch .venv, nor what a sourced ROS 2 has built.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,8 @@ class Row:
         way: What runs it.
         times: Of one inference.
         faster: Times faster than each of PyTorch's ways, by name.
-        floor_ms: Least time that the machine needs for it; see `reason`.
-        reason: What sets that floor, in words.
+        floor_ms: Least time that the machine needs for it; None: not known, or not valid. See `reason`.
+        reason: What sets that floor, or why it is not valid.
     """
 
     width: int
@@ -48,7 +48,7 @@ class Row:
 
 
 def open_all(
-    model: Path, threads: int, wanted: Sequence[str], stack: ExitStack, tell: Callable[[str], None]
+    model: Path, threads: int, wanted: Sequence[str], stack: ExitStack, tell: Callable[[str], None], max_batch: int = 16
 ) -> tuple[dict[str, Engine], dict[str, str]]:
     """Every engine in every precision that runs here, by "engine precision", and why others do not."""
     found: dict[str, Engine] = {}
@@ -61,7 +61,7 @@ def open_all(
             tell(f"loading {way}")
             try:
                 found[way] = stack.enter_context(
-                    load_engine(model, engine=name, threads=threads, precision=precision, max_batch=16, log=tell)
+                    load_engine(model, engine=name, threads=threads, precision=precision, max_batch=max_batch, log=tell)
                 )
             except ModelError as error:
                 skipped[way] = " ".join(str(error).split())
@@ -69,30 +69,45 @@ def open_all(
 
 
 def compare(
-    width: int,
-    batch: int,
-    engines: dict[str, Engine],
-    eager: dict[str, Callable[[], object]],
-    seconds: float,
-    floor: Callable[[str, int], tuple[float | None, str]],
+    width: int, batch: int, engines: dict[str, Engine], torch_ways: dict[str, Callable[[], object]], seconds: float
 ) -> list[Row]:
-    """Time all ways in turns.
+    """Time all ways in turns; floors are added by `with_floors`.
 
     Args:
         width, batch: As in `Row`.
         engines: By what they are called.
-        eager: PyTorch's ways on the same batch.
+        torch_ways: PyTorch's ways on the same batch.
         seconds: For each way.
-        floor: From a way and a batch: the least ms that the machine needs, and what sets that.
     """
     x = windows(batch)
     ways: dict[str, Callable[[], object]] = {name: partial(engine.infer, x) for name, engine in engines.items()}
-    times = take_turns({**eager, **ways}, seconds)
+    times = take_turns({**torch_ways, **ways}, seconds)
     rows = []
     for way, each in times.items():
-        faster = {name: times[name].p50_ms / each.p50_ms for name in eager}
-        rows.append(Row(width, batch, way, each, faster, *(floor(way, batch) if way in ways else (None, ""))))
+        faster = {name: times[name].p50_ms / each.p50_ms for name in torch_ways}
+        rows.append(Row(width, batch, way, each, faster))
     return rows
+
+
+def with_floors(rows: Sequence[Row], floor: Callable[[Row], tuple[float | None, str]], steady: bool) -> list[Row]:
+    """Add the floors to rows.
+
+    A floor is valid only if the machine was steady while its rate was measured, and if nothing ran below it: a rate
+    that was measured beside other programs gives floors that are too high.
+
+    Args:
+        floor: The least ms that the machine needs for a row (None: not known), and what sets that.
+        steady: Whether the rates behind the floors can be trusted.
+    """
+    found = []
+    for row in rows:
+        least, reason = floor(row)
+        if least is not None and not steady:
+            least, reason = None, "not valid: the machine was busy while its rate was measured"
+        elif least is not None and least > row.times.p50_ms:
+            least, reason = None, f"not valid: {least:.2f} ms is above what was measured"
+        found.append(replace(row, floor_ms=least, reason=reason))
+    return found
 
 
 def windows(batch: int, people: int = 2) -> np.ndarray:

@@ -1,9 +1,11 @@
 """Speed of inference and of all around it: `make bench`, or `python -m bench.inference --help`.
 
-Four parts: **engines** (each engine that runs here against PyTorch eager, the same weights and threads, taking turns);
-**agreement** (whether lower precision changes what is recognised, on played windows or, with --bags, on recorded ones);
-**steps** (the whole step for 1 to 16 people, and what of it is not the engine); **dds** (from a message to its event,
-through the perception node). What cannot run here is left out, and why is told. Tables at the end, and a JSON file.
+Six parts: **engines** (each engine that runs here against PyTorch, the same weights and threads, taking turns);
+**peer** (the shipped model beside ST-GCN++, a network of the field, in the same run); **streaming** (what an
+encoder could keep from the step before); **agreement** (whether lower precision changes what is
+recognised, on played windows or, with --bags, on recorded ones); **steps** (the whole step for 1 to 16 people, and what
+of it is not the engine); **dds** (from a message to its event, through the perception node). What cannot run here is
+left out, with the reason. Tables at the end, and a JSON file.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
@@ -23,12 +25,12 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from bench import engines, message_to_event, networks, steps
-from bench.timing import processor
+from bench import engines, message_to_event, networks, peer, steps, streaming
+from bench.timing import processor, take_turns
 from usdrl_ros.inference.factory import default_model, load_engine
 from usdrl_ros.inference.model_file import ModelError
 
-PARTS = ("engines", "agreement", "steps", "dds")
+PARTS = ("engines", "peer", "streaming", "agreement", "steps", "dds")
 PEOPLE = (1, 2, 4, 6, 8, 16)
 
 
@@ -70,8 +72,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--threads", type=int, default=2, help="CPU threads of an inference, for all alike (%(default)s)")
     add("--widths", type=int, nargs="+", default=[256, 1024], help="H of the networks (256 1024)")
     add("--batches", type=int, nargs="+", default=[1, 2, 4, 8], help="windows an inference (1 2 4 8)")
+    add("--peer-batches", type=int, nargs="+", default=[1, 6], help="windows an inference beside ST-GCN++ (1 6)")
     add("--people", type=int, nargs="+", default=PEOPLE, help="people in a step (1 2 4 6 8 16)")
     add("--engines", nargs="+", default=[], help='only these, as "openvino" or "openvino bf16" (all)')
+    add(
+        "--compile", action=argparse.BooleanOptionalAction, default=True, help="a row for torch.compile (a minute each)"
+    )
     add("--seconds", type=float, default=3.0, help="of each way and batch (%(default)s)")
     add("--scene", type=float, default=40.0, help="seconds of the scene of steps and dds (%(default)s)")
     add("--dds-people", type=int, default=6, help="people in a message (%(default)s)")
@@ -82,9 +88,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _engines(options: argparse.Namespace, found: dict[str, Any], tell: Any) -> list[Table]:
-    tell("measuring how fast this machine multiplies matrices")
-    rate = networks.product_rate()
-    found["product_gflops"] = rate / 1e9
+    rate = networks.ProductRate()
+    rate.measure()
     gpu: tuple[str, float] | None = None
     try:
         gpu = engines.gpu_bandwidth()
@@ -92,40 +97,46 @@ def _engines(options: argparse.Namespace, found: dict[str, Any], tell: Any) -> l
     except ModelError as error:
         found["skipped"]["GPU"] = str(error)
     rows: list[engines.Row] = []
+    made: dict[int, networks.Network] = {}
     for width in options.widths:
         with tempfile.TemporaryDirectory() as directory, ExitStack() as stack:
             tell(f"H={width}: making the network and its file")
-            network = networks.make(width, Path(directory))
-            loaded, skipped = engines.open_all(network.path, options.threads, options.engines, stack, tell)
+            made[width] = networks.make(width, Path(directory))
+            most = max(options.batches)
+            loaded, skipped = engines.open_all(
+                made[width].path, options.threads, options.engines, stack, tell, max_batch=most
+            )
             found["skipped"] |= skipped
             for way, engine in loaded.items():
                 found.setdefault("engines", {})[way] = engine.name
-
-            def floor(way: str, batch: int, network: networks.Network = network) -> tuple[float | None, str]:
-                if way.startswith("tensorrt") and gpu is not None:
-                    size = network.weights * (2 if way.endswith("16") else 4)
-                    return 1e3 * size / gpu[1], f"{size / 1e6:.0f} MB of weights read once on {gpu[0]}"
-                if way.endswith("fp32"):
-                    return 1e3 * batch * network.flops / rate, f"{network.flops / 1e9:.2f} GFLOP a window"
-                return None, ""
-
             for batch in options.batches:
                 tell(f"H={width}, batch {batch}: {', '.join(loaded)} against PyTorch")
-                eager = network.ways(engines.windows(batch))
-                rows += engines.compare(width, batch, loaded, eager, options.seconds, floor)
+                ways = _torch_ways(made[width], batch, "cpu", options.compile, found, tell)
+                rows += engines.compare(width, batch, loaded, ways, options.seconds)
+                rate.measure()
                 if torch.cuda.is_available():
-                    ways = {
-                        name: way
-                        for half in (False, True)
-                        for name, way in network.ways(engines.windows(batch), "cuda", half).items()
-                    }
+                    ways = _torch_ways(made[width], batch, "cuda", options.compile, found, tell)
                     on_gpu = {way: engine for way, engine in loaded.items() if way.startswith("tensorrt")}
-                    rows += engines.compare(width, batch, on_gpu, ways, options.seconds, floor)
+                    rows += engines.compare(width, batch, on_gpu, ways, options.seconds)
+    found["product_gflops"] = [each / 1e9 for each in rate.rates]
+
+    def floor(row: engines.Row) -> tuple[float | None, str]:
+        network = made[row.width]
+        if row.way.startswith("tensorrt") and gpu is not None:
+            size = network.weights * (2 if row.way.endswith("16") else 4)
+            return 1e3 * size / gpu[1], f"{size / 1e6:.0f} MB of weights read once on {gpu[0]}"
+        if row.way.endswith("fp32"):
+            return 1e3 * row.batch * network.flops / rate.best, f"{network.flops / 1e9:.2f} GFLOP a window"
+        return None, ""
+
+    rows = engines.with_floors(rows, floor, rate.steady)
     found["inference"] = [row.as_dict() for row in rows]
-    reasons = ", ".join(dict.fromkeys(f"H={row.width}: {row.reason}" for row in rows if row.reason))
+    reasons = "; ".join(dict.fromkeys(f"H={row.width}: {row.reason}" for row in rows if row.reason))
+    torch_ways = " / ".join(dict.fromkeys(name for row in rows for name in row.faster))
     table = _table(
-        f"One inference, times faster than PyTorch eager: as trained / folded / authors' (joint only)\n"
-        f"floor: {reasons}; PyTorch multiplies matrices at {rate / 1e9:.0f} GFLOP/s here",
+        f"One inference; times faster than {torch_ways}\nfloor: {reasons or 'not known here'}\n"
+        f"PyTorch multiplies matrices at {rate.best / 1e9:.0f} GFLOP/s here, the best of {len(rate.rates)} moments"
+        f"{'' if rate.steady else ' that differ'}",
         ("H", "batch", "way", "p50 ms", "p99 ms", "times faster", "floor ms"),
     )
     for row in rows:
@@ -133,6 +144,73 @@ def _engines(options: argparse.Namespace, found: dict[str, Any], tell: Any) -> l
         floor_ms = "-" if row.floor_ms is None else f"{row.floor_ms:.2f}"
         times = f"{row.times.p50_ms:.2f}", f"{row.times.p99_ms:.2f}"
         table.add_row(str(row.width), str(row.batch), row.way, *times, faster, floor_ms)
+    return [table]
+
+
+def _torch_ways(
+    network: networks.Network, batch: int, device: str, compile_it: bool, found: dict[str, Any], tell: Any
+) -> dict[str, Callable[[], object]]:
+    """PyTorch's ways of running a network on a device; what cannot run is noted with its reason."""
+    ways: dict[str, Callable[[], object]] = {}
+    for half in (False,) if device == "cpu" else (False, True):
+        ways |= network.ways(engines.windows(batch), device, half)
+        if not compile_it:
+            continue
+        tell(f"torch.compile for batch {batch}")
+        try:
+            ways |= network.compiled(engines.windows(batch), device, half)
+        except RuntimeError as error:
+            found["skipped"][f"{networks.COMPILED} ({device})"] = str(error)
+    return ways
+
+
+def _peer(options: argparse.Namespace, found: dict[str, Any], tell: Any) -> list[Table]:
+    name = f"ST-GCN++, {peer.FRAMES} frames"
+    with tempfile.TemporaryDirectory() as directory, ExitStack() as stack:
+        path = Path(directory) / "peer.onnx"
+        tell("making ST-GCN++ and its file")
+        network = peer.export_peer(path, len(networks.ACTIONS))
+        weights = sum(parameter.numel() for parameter in network.parameters())
+        wanted = [each for each in options.engines if each.startswith("openvino")] or ["openvino"]
+        loaded, skipped = engines.open_all(options.model, options.threads, wanted, stack, tell)
+        found["skipped"] |= skipped
+        if not loaded:
+            return []
+        table = _table(
+            f"ST-GCN++ ({weights / 1e6:.2f} M random weights, joints, recognition only) beside {options.model.stem} "
+            f"(joints, bones, motions; detection and recognition), OpenVINO, {options.threads} threads",
+            ("batch", "way", "p50 ms", "p99 ms"),
+        )
+        found["peer"] = {"threads": options.threads, "weights": weights, "rows": []}
+        run = peer.open_peer(path, options.threads)
+        for batch in options.peer_batches:
+            tell(f"batch {batch}: {name} beside {', '.join(loaded)}")
+            ways: dict[str, Callable[[], object]] = {f"{name}, fp32": partial(run, engines.windows(batch, 1))}
+            for way, engine in loaded.items():
+                ways[f"{options.model.stem}, {way}"] = partial(engine.infer, engines.windows(batch, engine.info.people))
+            for way, times in take_turns(ways, options.seconds).items():
+                found["peer"]["rows"].append({"batch": batch, "way": way, "times": asdict(times)})
+                table.add_row(str(batch), way, f"{times.p50_ms:.2f}", f"{times.p99_ms:.2f}")
+    return [table]
+
+
+def _streaming(options: argparse.Namespace, found: dict[str, Any], tell: Any) -> list[Table]:
+    tell("measuring what a streaming encoder could keep")
+    try:
+        result = streaming.measure(options.model, options.threads, (1, 6), options.seconds)
+    except ModelError as error:
+        found["skipped"]["streaming"] = str(error)
+        return []
+    found["streaming"] = asdict(result)
+    table = _table(
+        f"What a streaming encoder could keep of {options.model.stem}: {result.equal:.0%} of a window's frames come "
+        f"again unchanged\n(a coordinate changes by {1e3 * result.window_change_m:.1f} mm), the newest frame changes "
+        f"the others' logits by {result.influence:.1e} of the largest",
+        ("batch", "whole p50 ms", "up to the first layer p50 ms", "share"),
+    )
+    for row in result.shares:
+        share = f"{row.part.p50_ms / row.whole.p50_ms:.0%}"
+        table.add_row(str(row.batch), f"{row.whole.p50_ms:.2f}", f"{row.part.p50_ms:.2f}", share)
     return [table]
 
 
@@ -189,7 +267,7 @@ def _dds(options: argparse.Namespace, found: dict[str, Any], tell: Any) -> list[
     found["message_to_event"] = result.as_dict() | {"engine_alone_p50_ms": alone_ms}
     table = _table(
         f"From a message to its event over DDS, {result.people} people at {result.rate_hz:g} Hz ({result.engine})",
-        ("p50 ms", "p99 ms", "less engine at this pace", "less the node's step", "steps told", "CPUs busy", "memory"),
+        ("p50 ms", "p99 ms", "less engine at this pace", "less the node's step", "steps seen", "CPUs busy", "memory"),
     )
     less_step = (
         "-" if result.step_ms is None else f"{result.latency.p50_ms - result.step_ms:.2f} ({result.step_ms:.1f})"
@@ -213,7 +291,9 @@ def _table(title: str, headings: Sequence[str]) -> Table:
     return table
 
 
-_PARTS = {"engines": _engines, "agreement": _agreement, "steps": _steps, "dds": _dds}
+_PARTS = {
+    "engines": _engines, "peer": _peer, "streaming": _streaming, "agreement": _agreement, "steps": _steps, "dds": _dds
+}  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -4,11 +4,15 @@ ros2 launch usdrl_ros record.launch.py record_bag:=my_recording input_topic:=/tr
 ros2 launch usdrl_ros perception.launch.py record:=true       the same, beside the perception node
 """
 
+from pathlib import Path
+
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
+
+from usdrl_ros.nodes.launching import check_arguments
 
 # Launch arguments that set the node's parameter of the same name, unless they are empty. Only the bag's differs, since
 # a launch file that includes this one may have a bag of its own.
@@ -40,8 +44,10 @@ def record(context):
 
 
 def generate_launch_description():
+    known = ("namespace", *PARAMETERS)
     return LaunchDescription(
         [
+            OpaqueFunction(function=lambda context: check_arguments(Path(__file__).name, known)),
             DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node."),
             *(
                 DeclareLaunchArgument(name, default_value="", description=description)

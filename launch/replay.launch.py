@@ -4,22 +4,29 @@ ros2 launch usdrl_ros replay.launch.py bag:=recording rate:=2.0
 ros2 launch usdrl_ros replay.launch.py --show-args        the arguments of perception.launch.py are taken, too
 """
 
+from pathlib import Path
+
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, RegisterEventHandler, Shutdown
+from launch.actions import (
+    DeclareLaunchArgument,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    RegisterEventHandler,
+    Shutdown,
+)
 from launch.conditions import IfCondition
 from launch.event_handlers import OnProcessExit
 from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
-from launch_ros.substitutions import FindPackageShare
+
+from usdrl_ros.nodes.launching import check_arguments
 
 
 def generate_launch_description():
     perception = IncludeLaunchDescription(
-        PythonLaunchDescriptionSource(
-            PathJoinSubstitution([FindPackageShare("usdrl_ros"), "launch", "perception.launch.py"])
-        ),
+        PythonLaunchDescriptionSource(str(Path(__file__).parent / "perception.launch.py")),
         launch_arguments={"use_sim_time": "true", "input_reliability": "reliable", "required": "true"}.items(),
     )
     replay = Node(
@@ -35,8 +42,13 @@ def generate_launch_description():
         ],
         output="screen",
     )
-    return LaunchDescription(
+
+    def check(context):
+        check_arguments(Path(__file__).name, {each.name for each in description.get_launch_arguments()})
+
+    description = LaunchDescription(
         [
+            OpaqueFunction(function=check),
             DeclareLaunchArgument("bag", description="Path of the rosbag2 bag (sqlite3 or MCAP)."),
             DeclareLaunchArgument("rate", default_value="1.0", description="Speed; 2.0 is twice as fast as recorded."),
             DeclareLaunchArgument("loop", default_value="false", description="Whether to start over at the end."),
@@ -51,3 +63,4 @@ def generate_launch_description():
             ),
         ]
     )
+    return description

@@ -7,11 +7,15 @@ ros2 launch usdrl_ros yolo.launch.py model_file:=yolov8m-pose.pt \\
 The camera's own driver runs besides. The arguments of perception.launch.py are taken, too.
 """
 
+from pathlib import Path
+
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription
+from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.substitutions import FindPackageShare
+
+from usdrl_ros.nodes.launching import check_arguments, check_driver
 
 # Our argument -> that of yolo_ros, its default, and what it means.
 CAMERA = {
@@ -36,13 +40,17 @@ def generate_launch_description():
         }.items(),
     )
     perception = IncludeLaunchDescription(
-        PythonLaunchDescriptionSource(
-            PathJoinSubstitution([FindPackageShare("usdrl_ros"), "launch", "perception.launch.py"])
-        ),
+        PythonLaunchDescriptionSource(str(Path(__file__).parent / "perception.launch.py")),
         launch_arguments={"source": "yolo_3d", "fixed_frame": LaunchConfiguration("target_frame")}.items(),
     )
-    return LaunchDescription(
+
+    def check(context):
+        check_arguments(Path(__file__).name, {each.name for each in description.get_launch_arguments()})
+        check_driver("yolo.launch.py", "yolo_bringup", "yolo_3d")
+
+    description = LaunchDescription(
         [
+            OpaqueFunction(function=check),
             *(
                 DeclareLaunchArgument(name, default_value=default, description=description)
                 for name, (_, default, description) in CAMERA.items()
@@ -56,3 +64,4 @@ def generate_launch_description():
             ),
         ]
     )
+    return description

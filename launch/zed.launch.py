@@ -6,11 +6,15 @@ ros2 launch usdrl_ros zed.launch.py camera_model:=zed2i svo_path:=recording.svo2
 The arguments of perception.launch.py are taken, too.
 """
 
+from pathlib import Path
+
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription
+from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.substitutions import FindPackageShare
+
+from usdrl_ros.nodes.launching import check_arguments, check_driver
 
 SHARE = FindPackageShare("usdrl_ros")
 
@@ -27,7 +31,7 @@ CAMERA = {
 def generate_launch_description():
     name = LaunchConfiguration("camera_name")
     perception = IncludeLaunchDescription(
-        PythonLaunchDescriptionSource(PathJoinSubstitution([SHARE, "launch", "perception.launch.py"])),
+        PythonLaunchDescriptionSource(str(Path(__file__).parent / "perception.launch.py")),
         launch_arguments={
             "source": "zed",
             "input_topic": ["/", name, "/zed_node/body_trk/skeletons"],
@@ -42,8 +46,14 @@ def generate_launch_description():
             "ros_params_override_path": PathJoinSubstitution([SHARE, "config", "zed_body_tracking.yaml"]),
         }.items(),
     )
-    return LaunchDescription(
+
+    def check(context):
+        check_arguments(Path(__file__).name, {each.name for each in description.get_launch_arguments()})
+        check_driver("zed.launch.py", "zed_wrapper", "zed")
+
+    description = LaunchDescription(
         [
+            OpaqueFunction(function=check),
             *(
                 DeclareLaunchArgument(argument, default_value=default, description=description)
                 for argument, (default, description) in CAMERA.items()
@@ -57,3 +67,4 @@ def generate_launch_description():
             ),
         ]
     )
+    return description

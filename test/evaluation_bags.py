@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from usdrl_ros.demo.actor import play
 from usdrl_ros.evaluation.options import EvaluationOptions
 from usdrl_ros.inference.contract import Predictions
 from usdrl_ros.inference.model_file import ModelInfo
@@ -46,7 +47,7 @@ class HandEngine:
 def make_recording(waves: dict[str, list[tuple[float, float]]], seconds: float = 14.0) -> Recording:
     """People who stand still but for their right hand, which waves from each start to each end."""
     stamps = np.arange(int(seconds * RATE_HZ)) / RATE_HZ
-    stand = np.random.default_rng(0).uniform(-0.3, 0.3, (25, 3)) + np.linspace([0, 1, 3], [0, 0, 3], 25)
+    stand = play(["wave"], seed=0, rate_hz=1.0, noise_m=0.0).joints["person_1"][0]
     joints = {}
     for person_id, times in waves.items():
         joints[person_id] = np.repeat(stand[None], len(stamps), 0)

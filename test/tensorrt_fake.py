@@ -26,6 +26,7 @@ class FakeGpu:
         self.memory: dict[int, bytearray] = {}
         self.free = memory
         self.pinned = 0
+        self.clock_ms = 0.0
         self.broken = False
         self.calls: list[str] = []
         self.stacks = threading.local()
@@ -124,6 +125,32 @@ class FakeGpu:
 
             copy(read, stream)
 
+        class Event:
+            """Is reached when the stream's work before it is done."""
+
+            def __init__(self, flags: int = 0) -> None:
+                gpu.need_context()
+                self.flags = flags
+                self.stream: Stream | None = None
+                self.milliseconds = 0.0
+
+            def record(self, stream: Stream) -> None:
+                self.stream = stream
+                stream.submit(self.reach)
+
+            def reach(self) -> None:
+                gpu.clock_ms += 0.25
+                self.milliseconds = gpu.clock_ms
+
+            def synchronize(self) -> None:
+                assert self.stream is not None
+                gpu.calls.append(f"wait {self.flags}")
+                self.stream.synchronize()
+
+            def time_till(self, other: Event) -> float:
+                assert not (self.flags | other.flags) & 2, "this event has no time"
+                return other.milliseconds - self.milliseconds
+
         def new_stream(flags: int) -> Stream:
             gpu.need_context()
             assert flags == 1  # non-blocking
@@ -136,6 +163,8 @@ class FakeGpu:
             Context=Context,
             Device=Device,
             Stream=new_stream,
+            Event=Event,
+            event_flags=SimpleNamespace(BLOCKING_SYNC=1, DISABLE_TIMING=2),
             init=lambda: None,
             mem_alloc=Allocation,
             pagelocked_empty=pagelocked_empty,
@@ -156,8 +185,11 @@ class FakeGpu:
             raise self.driver.LogicError("an illegal memory access was encountered")
 
     def write(self, address: int, content: bytes) -> None:
-        assert len(content) <= len(self.memory[address])
-        self.memory[address][: len(content)] = content
+        assert address % 256 == 0, "TensorRT wants tensors aligned"
+        base = next(first for first, memory in self.memory.items() if first <= address < first + len(memory))
+        start = address - base
+        assert start + len(content) <= len(self.memory[base])
+        self.memory[base][start : start + len(content)] = content
 
 
 class Stream:

@@ -66,16 +66,23 @@ class HandEngine:
 def body(actions: Iterable[str] = (), place: Sequence[float] = (0.0, 0.0, 2.0)) -> np.ndarray:
     """Joints (25, 3) of a person at a place who holds up the hands of these actions; y up, seen from the side."""
     joints = np.zeros((25, 3))
-    joints[:, 1] = np.linspace(-0.8, 0.8, 25)
-    for name, position in {
-        "SpineBase": (0.0, 0.0, 0.0),
-        "SpineMid": (0.0, 0.3, 0.0),
-        "ShoulderLeft": (0.0, 0.5, -0.2),
-        "ShoulderRight": (0.0, 0.5, 0.2),
-        "HandLeft": (0.1, 0.8 if "left" in actions else 0.0, -0.3),
-        "HandRight": (0.1, 0.8 if "right" in actions else 0.0, 0.3),
-    }.items():
-        joints[NTU_25.index(name)] = position
+    for name, height in {"SpineMid": 0.3, "SpineShoulder": 0.55, "Neck": 0.6, "Head": 0.75}.items():
+        joints[NTU_25.index(name)] = 0.0, height, 0.0
+    for side, z in (("Left", -1.0), ("Right", 1.0)):
+        raised = side.lower() in actions
+        for name, position in {
+            "Shoulder": (0.0, 0.5, 0.2),
+            "Elbow": (0.0, 0.65 if raised else 0.25, 0.35),
+            "Wrist": (0.1, 0.75 if raised else 0.05, 0.3),
+            "Hand": (0.1, 0.8 if raised else 0.0, 0.3),
+            "HandTip": (0.1, 0.85 if raised else -0.05, 0.3),
+            "Thumb": (0.15, 0.8 if raised else 0.0, 0.28),
+            "Hip": (0.0, -0.02, 0.1),
+            "Knee": (0.02, -0.42, 0.1),
+            "Ankle": (0.0, -0.8, 0.1),
+            "Foot": (0.1, -0.85, 0.1),
+        }.items():
+            joints[NTU_25.index(name + side)] = np.array(position) * (1.0, 1.0, z)
     return joints + place
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints, read without trusting them: of this package's training and of USDRL's authors, told apart by content.
+"""Checkpoints, read without trusting them: of this package's training and of USDRL's authors, by their content.
 
 Ours are Lightning's: `hyper_parameters` holds {"model": `ModelOptions.as_dict()`, "training": plain values}, and
 `state_dict` the network (`USDRL`) under "model.". The authors' `.pth.tar` hold an encoder (and projectors) in
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,25 +89,60 @@ def read_checkpoint(path: Path, *, modality: str = "joint", heads: int = 1) -> C
         CheckpointError: The file is missing, is no such checkpoint, or holds more than plain values and tensors.
     """
     path = SHIPPED_FILE if str(path) == SHIPPED and not path.exists() else path
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        wanted = re.search(r"GLOBAL ([\w.]+)", str(error))
-        reason = f"its pickle wants to call {wanted[1]}" if wanted else _reason(error)
-        raise CheckpointError(
-            f"cannot load the checkpoint {path}: {reason}; it holds more than tensors and plain values, "
-            "which could run any code, or is broken"
-        ) from error
-    except Exception as error:  # broken bytes make the unpickler raise whatever they hit
-        raise CheckpointError(f"cannot load the checkpoint {path}: {_reason(error)}") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} is no checkpoint: it holds a {type(content).__name__}, expected a dictionary")
+    content = read_plain(path)
     try:
         return _ours(path, content) if "hyper_parameters" in content else _authors(path, content, modality, heads)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise CheckpointError(
             f"{path} is no checkpoint of this package or of USDRL's authors: {_reason(error)}"
         ) from error
+
+
+def read_plain(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint file: tensors and plain values.
+
+    Raises:
+        CheckpointError: The file is missing, is something else, is cut off, or holds more than that.
+    """
+    if kind := _other_kind(path):
+        raise CheckpointError(f"{path} is no checkpoint: {kind}")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        wanted = re.search(r"GLOBAL ([\w.]+)", str(error))
+        reason = f"its pickle wants to call {wanted[1]}, which could run any code" if wanted else "its pickle is broken"
+        raise CheckpointError(
+            f"cannot load the checkpoint {path}: {reason}; only tensors and plain values are loaded"
+        ) from error
+    except Exception as error:  # broken bytes make the unpickler raise whatever they hit
+        raise CheckpointError(f"cannot load the checkpoint {path}: it is damaged ({_reason(error)})") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} is no checkpoint: it holds a {type(content).__name__}, expected a dictionary")
+    return content
+
+
+def _other_kind(path: Path) -> str:
+    """What a file is, in words, if it is no checkpoint at all; "" if it may be one."""
+    try:
+        with path.open("rb") as file:
+            begin = file.read(512)
+    except OSError as error:
+        return f"it cannot be read: {error.strerror}"
+    if not begin:
+        return "it is empty"
+    if begin.startswith(b"version https://git-lfs"):
+        return "it is a Git LFS pointer, not the file itself: run 'git lfs pull', or download it"
+    if begin.lstrip()[:1] == b"<":
+        return "it is a web page: download the file itself"
+    if path.suffix == ".onnx" or (begin[:1] == b"\x08" and b"\x12" in begin[:8]):
+        return "it is an ONNX model, which runs and does not train: give the .ckpt that it was exported from"
+    if begin[8:9] == b"{" and int.from_bytes(begin[:8], "little") < 100_000_000:
+        return "it is a safetensors file: give a .ckpt or .pth file"
+    if begin.isascii() and begin.decode().isprintable():
+        return "it is a text file"
+    if begin.startswith(b"PK") and not zipfile.is_zipfile(path):
+        return "it is cut off: copy or download it again"
+    return ""
 
 
 def load_checkpoint(path: Path, *, modality: str = "joint", heads: int = 1) -> tuple[USDRL, dict[str, Any]]:
@@ -116,8 +152,11 @@ def load_checkpoint(path: Path, *, modality: str = "joint", heads: int = 1) -> t
 
 
 def _ours(path: Path, content: dict[str, Any]) -> Checkpoint:
-    options, training = content["hyper_parameters"]["model"], content["hyper_parameters"]["training"]
-    state = content["state_dict"]
+    given = content["hyper_parameters"]
+    if not isinstance(given, dict) or not {"model", "training"} <= set(given):
+        names = ", ".join(map(str, list(given)[:5])) if isinstance(given, dict) else type(given).__name__
+        raise ValueError(f"it is of another Lightning program, with hyper_parameters {names or 'that are empty'}")
+    options, training, state = given["model"], given["training"], content["state_dict"]
     if not any(key.startswith(_ENCODER) for key in state):
         raise KeyError(f"no weights under '{_ENCODER}'")
     return Checkpoint(

@@ -140,7 +140,7 @@ def message_to_event(message: Any) -> Event:
 def truth_to_message(
     types: MessageTypes, *, frame_id: str, event_id: str, person_id: str, action: str, start_ns: int, end_ns: int
 ) -> Any:
-    """The ActionEvent by which a true action is told in a bag: ENDED, stamped with its end, certain, nowhere."""
+    """The ActionEvent of a true action in a bag: ENDED, stamped with its end, certain, without position."""
     return event_to_message(
         types,
         Event(
@@ -171,3 +171,19 @@ def scores_to_message(types: MessageTypes, scores: Scores) -> Any:
 def vocabulary_to_message(types: MessageTypes, model: str, actions: Sequence[str]) -> Any:
     """An ActionVocabulary."""
     return types.ActionVocabulary(model=model, actions=list(actions))
+
+
+Transform = tuple[str, str, int, tuple[float, float, float], tuple[float, float, float, float]]
+"""Parent, child, stamp in nanoseconds, metres, and quaternion (x, y, z, w)."""
+
+
+def message_to_transforms(message: Any) -> list[Transform]:
+    """The transforms of a tf2_msgs/TFMessage."""
+    found: list[Transform] = []
+    for each in message.transforms:
+        place, turn = each.transform.translation, each.transform.rotation
+        translation = (float(place.x), float(place.y), float(place.z))
+        rotation = (float(turn.x), float(turn.y), float(turn.z), float(turn.w))
+        stamp_ns = time_to_ns(each.header.stamp)
+        found.append((str(each.header.frame_id), str(each.child_frame_id), stamp_ns, translation, rotation))
+    return found

@@ -128,7 +128,7 @@ class _FaultError(Exception):
 class _Loader(yaml.BaseLoader):
     """Composes trees whose scalars have no tag but one that was written."""
 
-    DEFAULT_SCALAR_TAG = ""
+    DEFAULT_SCALAR_TAG = ""  # type: ignore[misc]  # the stubs call it final; PyYAML reads it from the class
 
 
 def _read(path: Path) -> str:

@@ -20,6 +20,8 @@ from usdrl_ros.parameters import (
     settings_parameters,
     typed_values,
 )
+from usdrl_ros.scene.placing import PoseError, read_pose
+from usdrl_ros.sources.inputs import InputError, read_inputs
 from usdrl_ros.sources.reader import DEFAULT_SOURCE
 
 _MODEL = "the engine is built from it when the node configures"
@@ -31,6 +33,23 @@ def _topic_fault(name: str) -> str | None:
     if not name or _TOPIC.fullmatch(name):
         return None
     return "Invalid topic name: it has parts of letters, digits and underscores with single slashes between them"
+
+
+def _inputs_fault(texts: list[str]) -> str | None:
+    try:
+        inputs = read_inputs(texts)
+    except InputError as error:
+        return str(error)
+    return next((fault for each in inputs if (fault := _topic_fault(each.topic))), None)
+
+
+def _poses_fault(texts: list[str]) -> str | None:
+    try:
+        for text in texts:
+            read_pose(text)
+    except PoseError as error:
+        return str(error)
+    return None
 
 
 def _intent_fault(names: list[str]) -> str | None:
@@ -84,6 +103,40 @@ PARAMETERS = (
         fixed=_INPUT,
     ),
     ParameterSpec("input_depth", 0, "Queue depth of the subscription; 0: as the source says.", 0, 10000, fixed=_INPUT),
+    ParameterSpec(
+        "inputs",
+        [],
+        "Topics of several cameras, instead of input_topic and source: each TOPIC [source=NAME] [layout=NAME] "
+        "[reliability=KIND] [depth=N].",
+        fault=_inputs_fault,
+        fixed=_INPUT,
+    ),
+    ParameterSpec(
+        "fixed_frame",
+        "",
+        "Frame that stands still (map, odom), z up, in which people are followed, by the poses of the cameras in tf; "
+        "empty: the frame of the skeletons.",
+    ),
+    ParameterSpec(
+        "transform_timeout_s",
+        0.2,
+        "Seconds that skeletons wait for the pose of their camera; then the last one that is known is used.",
+        0.0,
+        10.0,
+    ),
+    ParameterSpec(
+        "camera_poses",
+        [],
+        "Poses of cameras that stand still, where tf does not have them: each FRAME X Y Z QX QY QZ QW, metres and "
+        "quaternion in fixed_frame.",
+        fault=_poses_fault,
+    ),
+    ParameterSpec(
+        "mend_skeletons",
+        False,
+        "Whether skeletons in millimetres or centimetres are scaled, and swapped sides swapped back, once the check "
+        "of bodies is sure; it reports them in any case.",
+    ),
     ParameterSpec(
         "input_timeout_s",
         2.0,

@@ -53,6 +53,7 @@ class _Track:
         self.ids = ids
         self.actions = tuple(actions)
         self.frame_id = ""
+        self.excluded: frozenset[str] = frozenset()
         self.position: tuple[float, ...] = (float("nan"),) * 3
         # The worker may be behind the newest sample by as many steps as may wait.
         self.window = SkeletonWindow(window_s + 1.0 + MAX_PENDING_STEPS / settings.rate, len(ids) * len(NTU_25))
@@ -104,7 +105,7 @@ class Recognizer:
         self.settings = settings or Settings()
         self.counters: Counter[str] = Counter()
         self.classifier = classifier or Classifier(self.info.actions)
-        self._scene = scene or Scene()
+        self._scene = scene or Scene(self.info.actions, people=self.info.people)
         self._engine = engine
         self._step_ns = round(1e9 / self.settings.rate)
         self._lock = threading.Lock()
@@ -248,7 +249,7 @@ class Recognizer:
             track.since_ns = stamp_ns
             self._tracks[subject.ids] = track
         track.window.append(stamp_ns, subject.joints.reshape(-1, 3))
-        track.frame_id = frame_id
+        track.frame_id, track.excluded = frame_id, subject.excluded
 
     def _let_go(self, stamp_ns: int) -> None:
         """Move the people who have not been seen for `lost_after_s` to those who are gone."""
@@ -293,9 +294,12 @@ class Recognizer:
                 continue
             if posterior.actions != track.actions:
                 step.events.extend(self._change_actions(track, posterior.actions, stamp_ns))
-            track.timeline.add(step.stamp_ns, posterior.detection[i], track.since_ns)
-            newest = posterior.detection[i, -1]
-            step.scores.append(Scores(stamp_ns, track.frame_id, track.ids[0], newest, posterior.recognition[i]))
+            detection = _without(posterior.detection[i], posterior.actions, track.excluded)
+            track.timeline.add(step.stamp_ns, detection, track.since_ns)
+            if len(track.ids) == 1:  # those of a pair have no one person to be of
+                step.scores.append(
+                    Scores(stamp_ns, track.frame_id, track.ids[0], detection[-1], posterior.recognition[i])
+                )
             states = track.decoder.update(track.timeline, stamp_ns)
             step.events.extend(self._event(track, state, stamp_ns) for state in states)
 
@@ -339,3 +343,14 @@ def _decoding(settings: Settings) -> DecoderSettings:
         settings.patience_s,
         settings.ongoing_period_s,
     )
+
+
+def _without(detection: np.ndarray, actions: Sequence[str], excluded: frozenset[str]) -> np.ndarray:
+    """Probabilities (T, K+1) in which excluded actions count as background."""
+    if not excluded:
+        return detection
+    columns = [number + 1 for number, action in enumerate(actions) if action in excluded]
+    kept = detection.copy()
+    kept[:, 0] += kept[:, columns].sum(-1)
+    kept[:, columns] = 0.0
+    return kept

@@ -31,6 +31,7 @@ class Recording:
         stamps: (T,) seconds, strictly increasing.
         joints: person_id -> (T, V, 3) metres in the layout's order; NaN where unseen (all NaN: not there).
         segments: The true actions, in any order.
+        labelled: Whether the true actions are known: without, no segment does not mean that nothing happens.
         person: The subject as the data set names them (for splits by person); "" where there is none.
         view: The camera as the data set names it; "" where there is one.
     """
@@ -42,6 +43,7 @@ class Recording:
     segments: tuple[Segment, ...] = field(default=())
     person: str = ""
     view: str = ""
+    labelled: bool = True
 
     def __post_init__(self) -> None:
         if self.stamps.ndim != 1 or not np.all(np.diff(self.stamps) > 0):

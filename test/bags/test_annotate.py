@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +76,57 @@ def test_all_else_is_copied_as_it_is(tmp_path: Path) -> None:
     assert [event.person_id for event in read_events(marked, TRUTH)] == [""]
 
 
+def test_event_ids_that_come_again_are_events_of_their_own(tmp_path: Path) -> None:
+    """The node was restarted while its bag was recorded: two waves have one id."""
+    bag = write_bag(tmp_path / "bag")
+    with BagWriter(tmp_path / "twice") as writer, Bag(bag) as plain:
+        for connection, stamp_ns, data in plain.raw_messages([SKELETONS]):
+            writer.copy(connection, stamp_ns, data, plain.typestore_of)
+        for start in (0.5, 2.0):
+            for phase, seconds in (
+                (Phase.STARTED, start + 0.3),
+                (Phase.ONGOING, start + 0.6),
+                (Phase.ENDED, start + 1),
+            ):
+                stamp, begin = START_NS + round(seconds * 1e9), START_NS + round(start * 1e9)
+                event = Event(stamp, "camera", phase, "alice/wave/1", "alice", "wave", 0.9, begin, stamp, (0, 0, 1))
+                writer.write(EVENTS, stamp, event_to_message(bag_message_types(), event))
+    assert annotate.main([str(tmp_path / "twice"), "--export", str(tmp_path / "marks.csv")]) == 0
+    lines = [line for line in (tmp_path / "marks.csv").read_text().splitlines() if not line.startswith("#")]
+    assert lines[1:] == ["0.50,1.50,wave,alice", "2.00,3.00,wave,alice"]
+
+
+def test_nothing_happens_is_a_mark_too(tmp_path: Path) -> None:
+    bag, marks = write_bag(tmp_path / "bag"), tmp_path / "marks.csv"
+    marks.write_text("start,end,action,person\n")
+    assert annotate.main([str(bag), str(marks), str(tmp_path / "marked")]) == 0
+    with Bag(tmp_path / "marked") as marked:
+        assert marked.topics[TRUTH].count == 0
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_full_disk_is_one_line_and_no_bag(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, storage: str
+) -> None:
+    from rosbags.rosbag2 import Writer
+
+    bag, marks = write_bag(tmp_path / "bag"), tmp_path / "marks.csv"
+    marks.write_text("0,1,wave,alice\n")
+    error = (
+        sqlite3.OperationalError("database or disk is full") if storage == "sqlite3" else OSError(28, os.strerror(28))
+    )
+
+    def full(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Writer, "write", full)
+    assert annotate.main([str(bag), str(marks), str(tmp_path / "marked"), "--storage", storage]) == 1
+    printed = capsys.readouterr().err
+    assert printed.strip().startswith(f"{tmp_path}/marked: cannot be written: ")
+    assert printed.strip().count("\n") == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bag", "marks.csv"]
+
+
 def test_marks_may_be_stamps(tmp_path: Path) -> None:
     bag, marks = write_bag(tmp_path / "bag"), tmp_path / "marks.csv"
     marks.write_text(f"{START_NS / 1e9 + 1},{START_NS / 1e9 + 2},wave,alice\n")
@@ -104,7 +157,7 @@ def test_exported_marks_are_never_overwritten(tmp_path: Path, capsys) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("start,stop,action\n1,2,wave\n", "line 1: its heading lacks end"),
         ("1,2,wave\n3,x,sit\n", "line 2: 'x' is no time"),
@@ -113,16 +166,18 @@ def test_exported_marks_are_never_overwritten(tmp_path: Path, capsys) -> None:
         ("1,nan,wave\n", "'nan' is no time"),
         ("1,1700000001,wave\n", "must both be seconds from the start"),
         ("9,12,wave\n", "1 true action outside the recording, 0 to 3.90 s"),
+        ("1,2,wave,Alice\n", "1 true action of people whom no skeletons show (there: alice)"),
+        ("", "is empty; where nothing happens in the recording, write the heading"),
     ],
 )
-def test_wrong_marks_are_told_and_nothing_is_written(tmp_path: Path, capsys, text: str, told: str) -> None:
+def test_wrong_marks_are_reported_and_nothing_is_written(tmp_path: Path, capsys, text: str, expected: str) -> None:
     bag, marks = write_bag(tmp_path / "bag"), tmp_path / "marks.csv"
     marks.write_text(text)
     assert annotate.main([str(bag), str(marks), str(tmp_path / "marked")]) == 1
     printed = capsys.readouterr().err
     assert printed.count("\n") == 1
     assert str(marks) in printed
-    assert told in printed
+    assert expected in printed
     assert not (tmp_path / "marked").exists()
 
 

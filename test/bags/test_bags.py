@@ -119,8 +119,8 @@ def test_recording_comes_back(bag: Path) -> None:
 
 def test_truth_comes_back(bag: Path) -> None:
     events = read_events(bag, TRUTH)
-    told = [(e.person_id, e.action, (e.start_ns - START_NS) / 1e9, (e.end_ns - START_NS) / 1e9) for e in events]
-    assert told == [("alice", "sit", 0.1, 0.5), ("bob", "wave", 0.2, 1.1), ("bob", "wave", 1.0, 9.0)]
+    found = [(e.person_id, e.action, (e.start_ns - START_NS) / 1e9, (e.end_ns - START_NS) / 1e9) for e in events]
+    assert found == [("alice", "sit", 0.1, 0.5), ("bob", "wave", 0.2, 1.1), ("bob", "wave", 1.0, 9.0)]
     assert len({event.event_id for event in events}) == 3
     for event in events:
         assert event.phase == Phase.ENDED
@@ -365,7 +365,7 @@ def test_recording_that_was_interrupted_before_its_journal_was_merged(tmp_path: 
     assert f"{file.name}-wal" in refusal(tmp_path / "bag")
 
 
-def test_fewer_messages_than_told(tmp_path: Path) -> None:
+def test_fewer_messages_than_declared(tmp_path: Path) -> None:
     write_recording(make_recording(), tmp_path / "bag", storage="sqlite3")
     with sqlite3.connect(storage_file(tmp_path / "bag")) as database:
         database.execute("DELETE FROM messages WHERE id > 20")

@@ -104,7 +104,7 @@ def test_action_that_runs_when_the_bag_ends_is_ended(tmp_path: Path) -> None:
     assert end == pytest.approx(5.0, abs=0.15)
 
 
-def test_messages_without_stamp_are_of_when_they_were_recorded(bag: Path, tmp_path: Path) -> None:
+def test_unstamped_messages_get_the_record_time(bag: Path, tmp_path: Path) -> None:
     def unstamp(message):
         message.header.stamp = ns_to_time(bag_message_types(), 0)
         return [message]
@@ -115,7 +115,7 @@ def test_messages_without_stamp_are_of_when_they_were_recorded(bag: Path, tmp_pa
     assert "stamp 0" in run.first_problems["no_stamp"].message
 
 
-def test_malformed_messages_are_told_and_the_others_go_on(bag: Path, tmp_path: Path) -> None:
+def test_malformed_messages_are_reported_and_others_used(bag: Path, tmp_path: Path) -> None:
     count = 0
 
     def spoil(message):
@@ -144,7 +144,7 @@ def test_nobody_there(tmp_path: Path) -> None:
     assert run.bag_s == pytest.approx(89 / 30)
 
 
-def test_topic_without_messages_is_told(tmp_path: Path) -> None:
+def test_topic_without_messages_is_reported(tmp_path: Path) -> None:
     store = get_typestore(Stores.ROS2_JAZZY)
     with Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.SQLITE3) as writer:
         for name in ("Skeleton", "SkeletonArray"):
@@ -264,9 +264,7 @@ def test_tool_takes_a_bag_without_truth(
     assert printed.count("bob  wave") == 1
 
 
-def test_tool_tells_that_truth_is_missing(
-    bag: Path, tmp_path: Path, hand_engine: None, capsys: pytest.CaptureFixture
-) -> None:
+def test_missing_truth_is_reported(bag: Path, tmp_path: Path, hand_engine: None, capsys: pytest.CaptureFixture) -> None:
     bare = without_truth(bag, tmp_path / "bare")
     assert tool.main([str(bare), str(bag)]) == 1
     (line,) = capsys.readouterr().err.splitlines()
@@ -284,7 +282,7 @@ def test_tool_counts_time_only_of_bags_with_truth(bag: Path, tmp_path: Path, han
     assert document["bag_seconds"] == pytest.approx(2 * (14 - 1 / RATE_HZ))
 
 
-def test_tool_goes_on_after_bad_bags(
+def test_bad_bags_do_not_stop_the_others(
     bag: Path, tmp_path: Path, hand_engine: None, capsys: pytest.CaptureFixture
 ) -> None:
     cut = tmp_path / "cut"

@@ -48,7 +48,7 @@ def test_actions_add_up_and_so_do_people() -> None:
         assert sum(row.found for row in rows) == 1
         assert sum(row.false for row in rows) == 3
     assert by_person([OUTCOME])["r", "q"].missed == 1
-    # Of the true actions: what is told of another is false, and has no precision.
+    # Of the true actions: an event of another is false, and has no precision.
     mean = np.mean([precision.value for row, precision in by_action([OUTCOME]).values() if row.true])
     assert mean == pytest.approx(evaluate([OUTCOME])["mAP_action@0.5"].value)
 

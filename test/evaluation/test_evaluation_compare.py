@@ -119,7 +119,7 @@ def test_actions_that_one_model_does_not_know_are_missed_by_it() -> None:
     knows_one = Outcome("r", 10, truths[:1], truths[:1], truths[1:])
     two = compare_models(Document(Path("a"), "a", (knows_one,)), Document(Path("b"), "b", (knows_both,)))
     assert (metric(two, "found").first.value, metric(two, "found").second.value) == (0.5, 1.0)
-    assert not metric(two, "found").beyond_chance  # one recording tells nothing of chance
+    assert not metric(two, "found").beyond_chance  # one recording does not show what is chance
 
 
 def test_table_names_who_is_better() -> None:
@@ -169,7 +169,7 @@ def test_tool_compares_files(tmp_path: Path, capsys: pytest.CaptureFixture) -> N
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "expected"),
     [
         (None, "cannot be read: No such file"),
         ("{", "it is no JSON"),
@@ -178,11 +178,11 @@ def test_tool_compares_files(tmp_path: Path, capsys: pytest.CaptureFixture) -> N
         ('{"format": 2, "model": "m"}', "is no file of this tool"),
     ],
 )
-def test_files_that_cannot_be_compared(tmp_path: Path, capsys, content: str | None, told: str) -> None:
+def test_files_that_cannot_be_compared(tmp_path: Path, capsys, content: str | None, expected: str) -> None:
     bad = tmp_path / "bad.json"
     if content is not None:
         bad.write_text(content)
-    with pytest.raises(DocumentError, match=told):
+    with pytest.raises(DocumentError, match=expected):
         read_document(bad)
     assert tool.main(["--compare", str(bad), str(bad)]) == 1
     assert capsys.readouterr().err.count("\n") == 1

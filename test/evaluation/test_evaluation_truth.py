@@ -1,4 +1,4 @@
-"""Where the truth comes from, and what is told of truth and bags that are not right."""
+"""Where the truth comes from, and how faults in truth and bags are reported."""
 
 from __future__ import annotations
 
@@ -74,16 +74,16 @@ def test_checks_by_hand() -> None:
 
     fine = [truth(0, 2), truth(2, 4), truth(1, 3, "q"), truth(9.5, 12)]
     assert check_truths(fine, 10.0) == (fine, [])
-    kept, (told,) = check_truths([*fine, truth(10, 11), truth(-3, 0)], 10.0)
+    kept, (fault,) = check_truths([*fine, truth(10, 11), truth(-3, 0)], 10.0)
     assert kept == fine
-    assert told.startswith("2 true actions outside the recording, 0 to 10.00 s, left out, first: 'wave' of p 10.00")
+    assert fault.startswith("2 true actions outside the recording, 0 to 10.00 s, left out, first: 'wave' of p 10.00")
     crossing = truth(3, 5, action="sit")
-    kept, (told,) = check_truths([*fine, crossing], 10.0)
+    kept, (fault,) = check_truths([*fine, crossing], 10.0)
     assert kept == [*fine, crossing]
-    assert told.startswith("1 pair of true actions of one person overlap, all are counted, first: 'wave' of p 2.00")
+    assert fault.startswith("1 pair of true actions of one person overlap, all are counted, first: 'wave' of p 2.00")
 
 
-def test_truth_outside_and_overlapping_is_told(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_truth_outside_and_overlapping_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     recording = make_recording(WAVES, SECONDS)
     segments = (*recording.segments, Segment(5, 7, "wave", "alice"), Segment(20, 21, "wave", "bob"))
     write_recording(dataclasses.replace(recording, segments=segments), tmp_path / "bag")
@@ -96,7 +96,49 @@ def test_truth_outside_and_overlapping_is_told(tmp_path: Path, capsys: pytest.Ca
     assert document["faults"] == [outside, overlapping]
 
 
-def test_two_people_with_one_id_are_told(bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_people_who_are_not_in_the_skeletons_are_reported(
+    bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "bag.csv").write_text("3,6,wave,Alice\n5,8,wave,bob\n")
+    code, document = evaluate(bag, "--labels", tmp_path / "bag.csv")
+    assert code == 1
+    assert capsys.readouterr().err == (
+        f"{bag}: 1 true action of people whom no skeletons show (there: alice, bob), counted as missed, first: 'wave' "
+        f"of Alice 3.00 to 6.00 s; correct the name, or leave it out where anyone's event may match\n"
+    )
+    assert counts(document) == {"wave": (2, 1, 1)}
+
+
+def test_names_are_compared_in_one_unicode_spelling(tmp_path: Path) -> None:
+    write_recording(make_recording({"Zoe\u0308": [(3.0, 6.0)]}, SECONDS), tmp_path / "bag")
+    (tmp_path / "marks.csv").write_text("3,6,wave,Zo\u00eb\n")
+    code, document = evaluate(tmp_path / "bag", "--labels", tmp_path / "marks.csv")
+    assert code == 0
+    assert counts(document) == {"wave": (1, 1, 0)}
+
+
+@pytest.mark.parametrize(("scale", "unit"), [(1000, "milliseconds"), (10**6, "microseconds")])
+def test_times_in_another_unit_are_named(bag: Path, tmp_path: Path, capsys, scale: int, unit: str) -> None:
+    (tmp_path / "marks.csv").write_text(f"{3 * scale},{6 * scale},wave,alice\n")
+    code, _ = evaluate(bag, "--labels", tmp_path / "marks.csv")
+    assert code == 1
+    assert f"left out, first: 'wave' of alice {3 * scale}.00 to {6 * scale}.00 s; are the times in {unit}?" in (
+        capsys.readouterr().err
+    )
+
+
+def test_labels_that_say_nothing_happens_are_a_truth(bag: Path, tmp_path: Path) -> None:
+    (tmp_path / "marks.csv").write_text("start,end,action\n")
+    code, document = evaluate(bag, "--labels", tmp_path / "marks.csv")
+    assert code == 0
+    assert document["truth"][str(bag)] == []
+    assert document["metrics"]["false_events_per_minute"]["value"] == pytest.approx(2 * 60 / (SECONDS - 1 / 30))
+    (tmp_path / "marks.csv").write_text("")
+    code = tool.main([str(bag), "--labels", str(tmp_path / "marks.csv")])
+    assert code == 1
+
+
+def test_two_people_with_one_id_are_reported(bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     with BagWriter(tmp_path / "twins") as writer:
         for topic, stamp_ns, message in read_messages(bag):
             if topic == SKELETONS:
@@ -111,9 +153,7 @@ def test_two_people_with_one_id_are_told(bag: Path, tmp_path: Path, capsys: pyte
     assert document["problems"] == {"repeated_person": 300}
 
 
-def test_unknown_storage_is_told_and_the_other_bag_goes_on(
-    bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
+def test_unknown_storage_does_not_stop_other_bags(bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     other = tmp_path / "other"
     write_recording(make_recording(WAVES, SECONDS), other)
     metadata = other / "metadata.yaml"
@@ -127,7 +167,7 @@ def test_unknown_storage_is_told_and_the_other_bag_goes_on(
     assert list(document["failed"]) == [str(other)]
 
 
-def test_truth_that_ends_before_it_starts_is_told(bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_truth_that_ends_before_it_starts_is_reported(bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     with BagWriter(tmp_path / "turned") as writer:
         for topic, stamp_ns, message in read_messages(bag):
             if topic == TRUTH and message.person_id == "bob":
@@ -140,7 +180,7 @@ def test_truth_that_ends_before_it_starts_is_told(bag: Path, tmp_path: Path, cap
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "fault"),
     [
         ([], "give bags, or --compare"),
         (["BAG", "--compare", "a", "b"], "not both"),
@@ -157,15 +197,15 @@ def test_truth_that_ends_before_it_starts_is_told(bag: Path, tmp_path: Path, cap
         (["BAG", "--params", "nowhere.yaml"], "--params nowhere.yaml: cannot be read"),
     ],
 )
-def test_wrong_options_end_with_one_line(arguments: list[str], told: str, capsys: pytest.CaptureFixture) -> None:
+def test_wrong_options_end_with_one_line(arguments: list[str], fault: str, capsys: pytest.CaptureFixture) -> None:
     assert tool.main(arguments) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.count("\n") == 1
-    assert told in printed.err
+    assert fault in printed.err
 
 
-def test_unknown_source_is_told_for_the_bag(bag: Path, capsys: pytest.CaptureFixture) -> None:
+def test_unknown_source_is_reported(bag: Path, capsys: pytest.CaptureFixture) -> None:
     assert tool.main([str(bag), "--source", "octopus"]) == 1
     assert "octopus" in capsys.readouterr().err
 

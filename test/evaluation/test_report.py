@@ -17,7 +17,7 @@ from usdrl_ros.evaluation import command as tool
 from usdrl_ros.evaluation.metrics.detection import Interval
 from usdrl_ros.evaluation.report.canvas import clock, colours_of, new_figure, svg
 from usdrl_ros.evaluation.report.strip_plot import draw_strip
-from usdrl_ros.evaluation.report.timeline import LINE_S, PAGE_LINES, timeline_pages
+from usdrl_ros.evaluation.report.timeline import LINE_S, PAGE_LINES, save_timeline, timeline_pages
 from usdrl_ros.evaluation.strips import Strip
 from usdrl_ros.recording import Segment
 
@@ -81,7 +81,7 @@ def test_page_is_whole_and_alone(report: Path) -> None:
     assert used | set(re.findall(r"url\(#([^)]+)\)", text)) <= set(ids)
 
 
-def test_page_tells_what_happened(report: Path) -> None:
+def test_page_shows_what_happened(report: Path) -> None:
     page = Page((report / "report.html").read_text(encoding="utf-8"))
     words = " ".join(page.text.split())
     assert "1 of 2true actions found1 missed" in words
@@ -151,12 +151,59 @@ def test_long_recordings_have_pages_without_empty_lines() -> None:
     truths.append(Interval("r", "wave", 9 * 3600 + 59, 9 * 3600 + 62, person_id="p"))  # across two lines
     pages = list(timeline_pages(truths, [], 10 * 3600, colours_of(["wave"]), {truths[0]: "missed"}))
     lines = [axes for figure, _ in pages for axes in figure.axes]
-    assert [len(figure.axes) for figure, _ in pages] == [PAGE_LINES, PAGE_LINES, PAGE_LINES, 2]
-    assert [axes.get_xlim()[0] for axes in lines[-2:]] == [9 * 3600, 9 * 3600 + LINE_S]
-    told = [title for _, titles in pages for title in titles.values()]
-    assert told[0] == "wave, 5.00 to 9.00 s, missed"
-    assert told[1] == "wave, 65.00 to 69.00 s, found"
-    assert len(told) == 62
+    assert len(lines) == 60 + 2
+    assert [len(figure.axes) for figure, _ in pages[:-1]] == [PAGE_LINES] * (len(pages) - 1)
+    assert [axes.get_xlim()[0] for axes in lines[-2:]] == [9 * 3600 + 60 - LINE_S, 9 * 3600 + 60]
+    shown = [title for _, titles in pages for title in titles.values()]
+    assert shown[0] == "wave, 5.00 to 9.00 s, missed"
+    assert shown[1] == "wave, 65.00 to 69.00 s, found"
+    assert len(shown) == 62
+
+
+def labels_of(events: list[Interval], end: float = 30.0) -> list[str]:
+    """The texts in the bars of one line."""
+    ((figure, _),) = timeline_pages([], events, end, colours_of(["pick_up", "wave"]), {})
+    return [text.get_text() for text in figure.axes[0].texts]
+
+
+def test_every_bar_is_labelled() -> None:
+    wide, narrow, last = (
+        Interval("r", "pick_up", start, start + length) for start, length in ((0, 5), (8, 0.3), (29.8, 2))
+    )
+    assert labels_of([wide]) == ["pick_up"]
+    assert labels_of([narrow]) == ["pick_up"]  # to its right
+    crowded = [Interval("r", "pick_up", 8 + 0.4 * number, 8.3 + 0.4 * number) for number in range(5)]
+    assert labels_of(crowded) == ["p", "p", "p", "p", "pick_up"]
+    assert all(labels_of([wide, narrow, last]))
+
+
+def test_announcement_after_the_end_is_joined_to_its_bar() -> None:
+    late = Interval("r", "wave", 2.0, 3.0, 0.9, announced=5.0)
+    ((figure, titles),) = timeline_pages(
+        [], [late, Interval("r", "wave", 8, 12, 0.9, announced=9.0)], 30, colours_of(["wave"]), {}
+    )
+    dotted = [line for line in figure.axes[0].lines if line.get_linestyle() == ":"]
+    assert [
+        line.get_xdata().tolist() if hasattr(line.get_xdata(), "tolist") else list(line.get_xdata()) for line in dotted
+    ] == [[3.0, 5.0], [5.0, 5.0]]
+    assert "announced at 5.00 s (after its end)" in titles["bar_0"]
+    assert titles["bar_1"].endswith("announced at 9.00 s")
+
+
+ODD_NAMES = ("$\\frac$", "$x^$", "a$b$c", "a\nb\x07", "x" * 5000, "\U0001f469 Zo\u00eb", "\u202eabc", "")
+
+
+@pytest.mark.parametrize("name", ODD_NAMES, ids=[f"name_{number}" for number in range(len(ODD_NAMES))])
+def test_odd_names_are_shown_as_they_are(tmp_path: Path, name: str, recwarn: pytest.WarningsRecorder) -> None:
+    truths = [Interval("r", name, 1, 3, person_id=name), Interval("r", "wave", 5, 9, person_id=name)]
+    save_timeline(tmp_path / "t.png", truths, truths, title=name)
+    assert min(image.imread(tmp_path / "t.png").shape[:2]) > 80
+    ((figure, titles),) = timeline_pages(truths, [], 10, dict.fromkeys((name, "wave"), "#123456"), {})
+    drawn = svg(figure, name, titles=titles)
+    Page(drawn)
+    if "$" in name:
+        assert name in "".join(Page(drawn).text.split("\n"))
+    assert len(recwarn) == 0
 
 
 def strip(joints: np.ndarray) -> Strip:

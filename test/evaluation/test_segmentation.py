@@ -215,7 +215,7 @@ def test_a_better_border_never_costs() -> None:
     assert scores[-1] == 1.0
 
 
-def test_what_does_not_fit_is_told() -> None:
+def test_unequal_lengths_are_refused() -> None:
     with pytest.raises(ValueError, match="1 recordings are predicted, 2 are true"):
         frame_accuracy([labels("0")], [labels("0"), labels("1")])
     with pytest.raises(ValueError, match=r"recording 1: predicted labels are \(2,\), true ones \(3,\)"):

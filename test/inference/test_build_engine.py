@@ -12,15 +12,14 @@ from tensorrt_fake import FakeGpu
 
 from usdrl_ros.inference import build as build_module
 from usdrl_ros.inference import tensorrt_library
-from usdrl_ros.inference.build import build, largest_difference, main
-from usdrl_ros.inference.contract import EngineError, Predictions
+from usdrl_ros.inference.build import build, main
+from usdrl_ros.inference.contract import EngineError, Predictions, largest_difference
 from usdrl_ros.inference.cuda import Device
 from usdrl_ros.inference.engine_cache import EngineKey, read_plan
-from usdrl_ros.inference.factory import default_model
-from usdrl_ros.inference.model_file import ModelError, ModelFile, ModelInfo, read_model_file
+from usdrl_ros.inference.model_file import ModelError, ModelFile, ModelInfo, default_model, read_model_file
 from usdrl_ros.inference.onnx_graph import FLOAT, FLOAT16, Graph
 from usdrl_ros.inference.tensorrt import PlanError, TensorRtEngine
-from usdrl_ros.inference.tensorrt_builder import _content, _parse, _profile, build_plan
+from usdrl_ros.inference.tensorrt_builder import BuildSettings, _content, _parse, _profile, build_plan
 from usdrl_ros.inference.tensorrt_library import Library, load_library
 from usdrl_ros.skeleton.normalize import NORMALIZATION
 
@@ -67,9 +66,7 @@ def quiet(line: str) -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp16", "fp32"])
-def test_tensorrt_reads_the_model_with_the_right_tensors_types_and_batches(
-    rtx: Library, file: ModelFile, precision: str
-) -> None:
+def test_tensorrt_reads_tensors_types_and_batches(rtx: Library, file: ModelFile, precision: str) -> None:
     trt = rtx.module
     network, _parser = _parse(rtx, file, _content(rtx, file, precision))
     definition, classes = network.definition, len(file.info.actions)
@@ -100,7 +97,7 @@ def test_tensorrt_reads_the_model_with_the_right_tensors_types_and_batches(
     assert smallest[1:] == common[1:] == largest[1:] == file.info.window_shape
 
 
-def test_it_builds_for_a_named_gpu_and_is_found_again(rtx: Library, file: ModelFile, tmp_path: Path) -> None:
+def test_an_engine_for_a_named_gpu_is_built_and_found_again(rtx: Library, file: ModelFile, tmp_path: Path) -> None:
     lines: list[str] = []
     options: dict[str, Any] = {"compute_capability": CAPABILITY, "cache": tmp_path, "max_batch": 8, "log": lines.append}
     built = build(file.path, **options)
@@ -115,7 +112,7 @@ def test_it_builds_for_a_named_gpu_and_is_found_again(rtx: Library, file: ModelF
     # Half a float32 model, and what TensorRT adds: its kernels.
     weights = file.path.stat().st_size / 2
     assert weights * 0.8 < len(plan) < weights + 20e6
-    assert not [line for line in lines if "anew" in line]
+    assert not [line for line in lines if "again" in line]
     again = build(file.path, **options)
     assert (again.path, again.size, again.seconds) == (built.path, built.size, 0.0)
 
@@ -134,7 +131,7 @@ def test_an_operator_that_tensorrt_does_not_know_is_named(rtx: Library, tmp_path
 
 
 @pytest.mark.parametrize("plan", [b"", b"This is no engine.\n" * 100, bytes(range(256)) * 40])
-def test_the_real_tensorrt_refuses_what_is_no_engine_in_our_words(rtx: Library, plan: bytes) -> None:
+def test_the_real_tensorrt_refuses_rubbish(rtx: Library, plan: bytes) -> None:
     options: dict[str, Any] = {"max_batch": 4, "precision": "fp16", "log": quiet}
     gpu = FakeGpu()  # the engine asks for a context; TensorRT itself refuses before it needs one
     with pytest.raises(PlanError, match=r"TensorRT-RTX .* cannot load the engine: .{20}"):
@@ -143,12 +140,12 @@ def test_the_real_tensorrt_refuses_what_is_no_engine_in_our_words(rtx: Library, 
     assert not gpu.stack
 
 
-def test_an_unknown_compute_capability_is_told(rtx: Library, tmp_path: Path) -> None:
+def test_an_unknown_compute_capability_is_refused(rtx: Library, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"does not know the compute capability 3.5, only 7.5, 8.0, .*8.9"):
         build(default_model(), compute_capability="3.5", cache=tmp_path, log=quiet)
 
 
-def test_without_a_gpu_it_is_said_how_to_build_for_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_a_gpu_the_error_says_how_to_build_for_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def absent() -> Any:
         raise EngineError("there is no NVIDIA GPU")
 
@@ -158,7 +155,7 @@ def test_without_a_gpu_it_is_said_how_to_build_for_one(monkeypatch: pytest.Monke
         build(default_model(), cache=tmp_path, log=quiet)
 
 
-# Versions that cannot be had here: what they are given, by a builder that writes it down
+# Versions that are not installed here: their calls are recorded by a stand-in
 
 
 class Recorder:
@@ -192,16 +189,27 @@ class Recorder:
                 return SimpleNamespace(set_shape=lambda *shapes: asked.update(profile=shapes))
 
             def create_builder_config(self) -> Any:
-                return SimpleNamespace(
+                asked["builds"] = asked.get("builds", 0) + 1
+                newer = {} if version.startswith("8.5") else {"builder_optimization_level": 3}
+                asked["config"] = SimpleNamespace(
+                    **newer,
+                    create_timing_cache=lambda kept: None if kept == b"rubbish" else SimpleNamespace(kept=kept),
+                    set_timing_cache=lambda timings, ignore: asked.update(timings=timings.kept) or True,
+                    get_timing_cache=lambda: SimpleNamespace(serialize=lambda: asked["timings"] + b"+"),
                     set_memory_pool_limit=lambda pool, size: asked.update({pool: size}),
                     set_flag=asked["flags"].add,
                     clear_flag=asked["cleared"].add,
                     set_preview_feature=lambda feature, on: asked["preview"].add(feature),
                     add_optimization_profile=lambda profile: 0,
                 )
+                return asked["config"]
 
-            def build_serialized_network(self, network: Any, config: Any) -> bytes:
-                return b"plan"
+            def build_serialized_network(self, network: Any, config: Any) -> bytes | None:
+                asked.setdefault("levels", []).append(getattr(config, "builder_optimization_level", None))
+                monitor = getattr(config, "progress_monitor", None)
+                return (
+                    b"plan" if monitor is None or all(monitor.step_complete("tactics", i) for i in range(9)) else None
+                )
 
         class Parser:
             num_errors = 0
@@ -217,8 +225,12 @@ class Recorder:
         if major in (9, 10):
             kinds["STRONGLY_TYPED"] = 1
         self.window = info.window_shape
+        monitor = (
+            {} if major < 10 else {"IProgressMonitor": type("IProgressMonitor", (), {"__init__": lambda self: None})}
+        )
         self.library = Library(
             SimpleNamespace(
+                **monitor,
                 __version__=version,
                 float32="float32",
                 Builder=Builder,
@@ -235,7 +247,7 @@ class Recorder:
     def build(self, precision: str) -> Graph:
         """Build the shipped model; returns the graph that TensorRT was given."""
         file = read_model_file(default_model())
-        plan = build_plan(self.library, file, precision=precision, max_batch=8, workspace_mib=64, log=quiet)
+        plan = build_plan(self.library, file, BuildSettings(precision, 8, 64), quiet)
         assert plan == b"plan"
         assert self.asked["workspace"] == 64 << 20
         assert self.asked["profile"] == ("skeletons", *((size, *self.window) for size in (1, 2, 8)))
@@ -248,7 +260,7 @@ def weight_types(graph: Graph) -> set[int]:
 
 @pytest.mark.parametrize("version", ["8.5.2.2", "8.6.1", "10.3.0", "10.13.3", "11.2.0.1"])
 @pytest.mark.parametrize("precision", ["fp16", "fp32"])
-def test_each_version_is_asked_as_it_must_be(version: str, precision: str) -> None:
+def test_each_version_gets_its_flags(version: str, precision: str) -> None:
     recorder = Recorder(version)
     graph = recorder.build(precision)
     asked, old = recorder.asked, version.startswith("8.")
@@ -262,6 +274,62 @@ def test_each_version_is_asked_as_it_must_be(version: str, precision: str) -> No
     assert graph.opset == (17 if old else Graph(default_model().read_bytes()).opset)
     operators = {node.operator for node in graph.nodes}
     assert ("LayerNormalization" in operators) == (not version.startswith("8.5"))
+
+
+def recorded_build(recorder: Recorder, **settings: Any) -> list[str]:
+    """Build the shipped model; returns what is logged."""
+    lines: list[str] = []
+    file = read_model_file(default_model())
+    assert build_plan(recorder.library, file, BuildSettings("fp32", 8, **settings), lines.append) == b"plan"
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("version", "limit", "levels", "line"),
+    [
+        ("8.5.2", 60.0, [None], "TensorRT 8.5.2 cannot stop a build after 60 s, so it searches less from the start"),
+        ("8.6.1", 60.0, [1], "TensorRT 8.6.1 cannot stop a build after 60 s, so it searches less from the start"),
+        ("8.6.1", 0.0, [3], ""),
+        ("10.3.0", 1e-9, [3, 1], "the search for the fastest kernels was stopped after 0 s; a shorter one follows"),
+        ("10.3.0", 60.0, [3], ""),
+        ("11.2.0", 0.0, [3], ""),
+    ],
+)
+def test_a_time_limit_shortens_the_search(version: str, limit: float, levels: list[int | None], line: str) -> None:
+    recorder = Recorder(version)
+    lines = recorded_build(recorder, time_limit_s=limit)
+    assert recorder.asked["levels"] == levels
+    assert lines == ([line] if line else [])
+
+
+def test_kernel_timings_are_kept_beside_the_engine(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "gpu.timings"
+    for expected in (b"+", b"++"):
+        recorder = Recorder("10.3.0")
+        assert recorded_build(recorder, timing_cache=path) == []
+        assert path.read_bytes() == expected
+    path.write_bytes(b"rubbish")
+    assert recorded_build(recorder, timing_cache=path) == [
+        f"kernels are timed again: the timings in {path} cannot be used"
+    ]
+    assert path.read_bytes() == b"+"
+    path.chmod(0o666)
+    (line,) = recorded_build(recorder, timing_cache=path)
+    assert line.startswith(f"kernels are timed again: other users may write to {path} (mode 0666)")
+    assert path.read_bytes() == b"+"
+    assert path.stat().st_mode & 0o777 == 0o600
+    (tmp_path / "file").touch()
+    lines = recorded_build(recorder, timing_cache=tmp_path / "file" / "gpu.timings")
+    assert lines[-1].startswith("kernels will be timed again by the next build: ")
+
+
+def test_a_real_build_stops_at_its_limit(rtx: Library) -> None:
+    """TensorRT-RTX reports few steps; one of them after the limit stops the build, and a quick one follows."""
+    lines: list[str] = []
+    settings = BuildSettings("fp16", 4, time_limit_s=1e-9, compute_capability=CAPABILITY)
+    assert len(build_plan(rtx, read_model_file(default_model()), settings, lines.append)) > 1e6
+    logged = [line for line in lines if not line.startswith("building for ")]  # on a slow machine
+    assert logged == ["the search for the fastest kernels was stopped after 0 s; a shorter one follows"]
 
 
 # What is compared, and the command line
@@ -285,14 +353,16 @@ def test_the_largest_difference_is_relative(factor: float, error: float) -> None
     assert largest_difference(Scaled(factor), Scaled(1.0), [1, 3]) == pytest.approx(error)  # type: ignore[arg-type]
 
 
-def test_a_difference_that_is_no_number_is_none() -> None:
+def test_a_difference_that_is_not_a_number_is_returned() -> None:
     assert np.isnan(largest_difference(Scaled(float("nan")), Scaled(1.0), [1]))  # type: ignore[arg-type]
 
 
-def test_the_command_line_builds_and_says_where(
+def test_the_command_line_builds_and_prints_the_path(
     rtx: Library, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build_module, "build_plan", lambda *a, **options: b"plan %d" % options["workspace_mib"])
+    monkeypatch.setattr(
+        build_module, "build_plan", lambda library, file, settings, log: b"plan %d" % settings.workspace_mib
+    )
     arguments = ["--compute-capability", CAPABILITY, "--cache", str(tmp_path), "--workspace", "77", "--max-people", "3"]
     assert main(arguments) == 0
     (path,) = tmp_path.iterdir()
@@ -307,23 +377,24 @@ def test_the_command_line_builds_and_says_where(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--max-people", "0"], ["--workspace", "-1"], ["--precision", "bf16"], ["a", "b"]]
+    "arguments",
+    [["--max-people", "0"], ["--workspace", "-1"], ["--time-limit", "-1"], ["--precision", "bf16"], ["a", "b"]],
 )
-def test_wrong_arguments_are_told(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_arguments_are_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2
     assert "usage: python -m usdrl_ros.inference.build" in capsys.readouterr().err
 
 
-def test_a_missing_model_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_model_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path / "absent.onnx")]) == 1
     assert "build_engine: model" in capsys.readouterr().err
     with pytest.raises(ModelError, match="is not there"):
         build(tmp_path / "absent.onnx", log=quiet)
 
 
-def test_without_tensorrt_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_tensorrt_the_error_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tensorrt_library.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(EngineError, match="not installed: on a Jetson it comes with JetPack, elsewhere pip install"):
         load_library()
@@ -340,7 +411,7 @@ def test_without_tensorrt_it_is_said_what_to_install(monkeypatch: pytest.MonkeyP
         (OSError("libnvinfer.so.10: cannot open"), "tensorrt cannot be imported: libnvinfer.so.10: cannot open"),
     ],
 )
-def test_a_broken_or_old_tensorrt_is_told(monkeypatch: pytest.MonkeyPatch, module: Any, fault: str) -> None:
+def test_a_broken_or_old_tensorrt_is_reported(monkeypatch: pytest.MonkeyPatch, module: Any, fault: str) -> None:
     def find(name: str) -> Any:
         return object() if name == "tensorrt" else None
 

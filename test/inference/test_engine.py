@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from usdrl_ros.inference import contract
 from usdrl_ros.inference import factory as engine_module
-from usdrl_ros.inference.contract import EngineError
+from usdrl_ros.inference.contract import Engine, EngineError, Options, Predictions
 from usdrl_ros.inference.factory import default_model, load_engine
-from usdrl_ros.inference.model_file import ModelError, ModelInfo
+from usdrl_ros.inference.model_file import ModelError, ModelInfo, read_model_file
 from usdrl_ros.recognizer import Recognizer
 from usdrl_ros.skeleton.normalize import NORMALIZATION
 
@@ -84,7 +87,7 @@ def test_runs_a_batch(model: Path, engine: str, count: int) -> None:
     assert found.detection.dtype == np.float32
 
 
-def test_metadata_comes_back_as_it_was() -> None:
+def test_metadata_round_trips() -> None:
     info = ModelInfo("ü 1", ("a, b", 'c"d'), 0.1 + 0.2, "norm", "UTKinect: s01")
     assert ModelInfo.from_metadata(info.to_metadata(), Path("x")) == info
 
@@ -101,13 +104,13 @@ def test_missing_metadata_is_named(tmp_path: Path, missing: str) -> None:
         load_engine(path)
 
 
-def test_older_files_without_sizes_have_the_published_ones(tmp_path: Path) -> None:
+def test_files_without_sizes_get_the_published_ones(tmp_path: Path) -> None:
     metadata = {key: value for key, value in INFO.to_metadata().items() if key not in OPTIONAL}
     with load_engine(write_model(tmp_path / "m.onnx", metadata=metadata)) as engine:
         assert (engine.info.frames, engine.info.joints, engine.info.people) == (64, 25, 2)
 
 
-def test_other_sizes_are_those_of_the_metadata(tmp_path: Path) -> None:
+def test_sizes_come_from_the_metadata(tmp_path: Path) -> None:
     info = replace(INFO, frames=32, people=1)
     path = write_model(tmp_path / "m.onnx", metadata=info.to_metadata(), shape=("N", 3, 32, 25, 1))
     with load_engine(path) as engine:
@@ -156,7 +159,7 @@ def test_a_model_without_metadata_is_refused(tmp_path: Path) -> None:
         ("joints", "17", "takes skeletons of 17 joints, skeletons here have the 25 of Kinect v2"),
     ],
 )
-def test_wrong_metadata_is_told(tmp_path: Path, key: str, value: str, fault: str) -> None:
+def test_wrong_metadata_is_refused(tmp_path: Path, key: str, value: str, fault: str) -> None:
     path = write_model(tmp_path / "m.onnx", metadata=INFO.to_metadata() | {f"usdrl.{key}": value})
     with pytest.raises(ModelError, match=f"m.onnx.*{fault}"):
         load_engine(path)
@@ -176,13 +179,13 @@ def test_wrong_metadata_is_told(tmp_path: Path, key: str, value: str, fault: str
         ({"double": True}, r"input 'skeletons' is float64, expected float32"),
     ],
 )
-def test_other_tensors_than_the_contract_are_told(tmp_path: Path, options: dict[str, Any], fault: str) -> None:
+def test_tensors_that_break_the_contract_are_refused(tmp_path: Path, options: dict[str, Any], fault: str) -> None:
     path = write_model(tmp_path / "m.onnx", **options)
     with pytest.raises(ModelError, match=f"m.onnx.*{fault}"):
         load_engine(path)
 
 
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"absent.onnx is not there; give the path"):
         load_engine(tmp_path / "absent.onnx")
     with pytest.raises(ModelError, match="is not there"):
@@ -190,7 +193,7 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"This is no model.\n", bytes(range(256)) * 40])
-def test_what_is_no_onnx_is_told(tmp_path: Path, content: bytes) -> None:
+def test_files_that_are_not_onnx_are_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "wrong.onnx"
     path.write_bytes(content)
     with pytest.raises(ModelError, match=r"wrong.onnx (cannot be loaded, it is no ONNX file or is cut off|lacks)"):
@@ -198,26 +201,28 @@ def test_what_is_no_onnx_is_told(tmp_path: Path, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
-def test_a_file_that_is_cut_off_is_told(model: Path, share: float) -> None:
+def test_a_truncated_file_is_refused(model: Path, share: float) -> None:
     content = model.read_bytes()
     model.write_bytes(content[: int(share * len(content))])
     with pytest.raises(ModelError, match=r"tiny\.onnx"):
         load_engine(model)
 
 
-def test_an_unknown_engine_is_told(model: Path) -> None:
+def test_an_unknown_engine_is_refused(model: Path) -> None:
     with pytest.raises(ModelError, match="unknown engine 'cuda'; known are auto, tensorrt, openvino, onnxruntime"):
         load_engine(model, engine="cuda")
 
 
-def test_an_unknown_precision_is_told(model: Path) -> None:
+def test_unknown_options_are_refused(model: Path) -> None:
     with pytest.raises(ModelError, match="unknown precision 'int8'; known are auto, fp32, fp16, bf16"):
         load_engine(model, precision="int8")
     with pytest.raises(ModelError, match="must be 1 or more, are 0 and 16"):
         load_engine(model, threads=0)
+    with pytest.raises(ModelError, match="unknown wait 'sleep'; known are spin, block"):
+        load_engine(model, wait="sleep")
 
 
-def test_a_precision_that_an_engine_lacks_is_told_and_is_no_reason_to_fail_for_auto(model: Path) -> None:
+def test_auto_skips_engines_without_the_precision(model: Path) -> None:
     with pytest.raises(EngineError, match="on the CPU in fp32 only, not bf16"):
         load_engine(model, engine="onnxruntime", precision="bf16")
     lines: list[str] = []
@@ -253,8 +258,28 @@ def test_wrong_skeletons_are_refused(model: Path, engine: str, skeletons: Any, f
         loaded.infer(skeletons)
 
 
+@pytest.mark.parametrize("engine", ["auto", *ENGINE_NAMES])
+def test_a_closed_engine_refuses_to_run(model: Path, engine: str) -> None:
+    need(engine)
+    loaded = load_engine(model, engine=engine)
+    loaded.close()
+    loaded.close()
+    with pytest.raises(EngineError, match="is closed"):
+        loaded.infer(np.zeros((1, 3, 64, 25, 2), np.float32))
+
+
+def test_windows_are_checked_once_by_auto(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[int] = []
+    check = contract.check_skeletons
+    monkeypatch.setattr(contract, "check_skeletons", lambda x, info: (checked.append(len(x)), check(x, info))[1])
+    with load_engine(model, precision="fp32") as loaded:
+        checked.clear()
+        loaded.infer(np.zeros((3, 3, 64, 25, 2), np.float32))
+    assert checked == [3]
+
+
 @pytest.mark.parametrize("engine", ENGINE_NAMES)
-def test_any_memory_layout_of_the_skeletons_will_do(model: Path, engine: str) -> None:
+def test_any_memory_layout_is_accepted(model: Path, engine: str) -> None:
     need(engine)
     skeletons = np.random.default_rng(1).normal(0, 1, (4, 3, 64, 25, 2)).astype(np.float32)
     with load_engine(model, engine=engine) as loaded:
@@ -264,7 +289,7 @@ def test_any_memory_layout_of_the_skeletons_will_do(model: Path, engine: str) ->
 
 
 @pytest.mark.parametrize("engine", ENGINE_NAMES)
-def test_who_runs_it_and_why_is_told(model: Path, engine: str) -> None:
+def test_the_chosen_engine_and_the_reason_are_logged(model: Path, engine: str) -> None:
     need(engine)
     lines: list[str] = []
     with load_engine(model, engine=engine, threads=2, log=lines.append) as loaded:
@@ -283,7 +308,7 @@ def fail_to_open(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     monkeypatch.setattr(engine_module, "_opener", lambda name: refuse if name in names else opener(name))
 
 
-def test_auto_goes_down_the_line_and_says_why(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_tries_the_engines_in_order_and_logs_why(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines: list[str] = []
     fail_to_open(monkeypatch, "tensorrt", "openvino")
     with load_engine(model, log=lines.append) as loaded:
@@ -297,7 +322,7 @@ def test_auto_goes_down_the_line_and_says_why(model: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
-def test_an_engine_that_is_not_installed_is_told(model: Path, monkeypatch: pytest.MonkeyPatch, engine: str) -> None:
+def test_a_missing_engine_names_its_package(model: Path, monkeypatch: pytest.MonkeyPatch, engine: str) -> None:
     module = {"openvino": "openvino", "onnxruntime": "onnx_runtime"}[engine]
     monkeypatch.setitem(sys.modules, engine, None)
     monkeypatch.delitem(sys.modules, f"usdrl_ros.inference.{module}", raising=False)
@@ -340,16 +365,70 @@ def test_openvino_in_bfloat16_gives_nearly_that() -> None:
         assert 1e-5 < difference < 2e-2  # not 0: it is bfloat16 indeed
 
 
-@pytest.mark.parametrize(
-    ("flags", "expected"), [("fma amx_bf16 amx_tile", True), ("fma avx512_bf16", False), ("", False)]
-)
-def test_bfloat16_is_taken_where_the_cpu_has_units_for_it(tmp_path: Path, flags: str, expected: bool) -> None:
-    need("openvino")
-    from usdrl_ros.inference.openvino import has_matrix_units
+class Trial(Engine):
+    """An engine that takes some time and whose outputs are off by some share of the largest value."""
 
-    (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags\t\t: {flags}\n")
-    assert has_matrix_units(tmp_path / "cpuinfo") == expected
-    assert not has_matrix_units(tmp_path / "absent")
+    def __init__(self, seconds: float, error: float) -> None:
+        super().__init__(INFO, f"{seconds} s")
+        self.seconds, self.error, self.closed = seconds, error, False
+
+    def _run(self, skeletons: np.ndarray) -> Predictions:
+        time.sleep(self.seconds * len(skeletons))
+        ones = np.ones((len(skeletons), 4)) + self.error
+        return Predictions(ones, ones, ones)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize(
+    ("seconds", "error", "chosen", "line"),
+    [
+        (0.002, 0.01, "bf16", "precision bf16 is used; measured a window: fp32 "),
+        (0.0048, 0.01, "fp32", "precision fp32 is used; measured a window: fp32 "),  # hardly faster: not worth it
+        (0.010, 0.01, "fp32", "precision fp32 is used; measured a window: fp32 "),
+        (0.002, 0.06, "fp32", "precision bf16 is not used: outputs differ from float32 by 6.0e-02"),
+        (0.002, float("nan"), "fp32", "precision bf16 is not used: outputs differ from float32 by nan"),
+    ],
+)
+def test_auto_takes_the_precision_that_is_measured_faster_and_agrees(
+    model: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, error: float, chosen: str, line: str
+) -> None:
+    need("openvino")
+    from usdrl_ros.inference import openvino as module
+
+    engines = {"fp32": Trial(0.005, 0.0), "bf16": Trial(seconds, error)}
+    core = SimpleNamespace(get_property=lambda device, name: ["FP32", "BF16", "INT8"])
+    monkeypatch.setattr(module.openvino, "Core", lambda: core)
+    monkeypatch.setattr(module, "OpenVinoEngine", lambda core, file, *, threads, precision="fp32": engines[precision])
+    monkeypatch.setattr(module, "_TRIAL_S", 0.0)
+    lines: list[str] = []
+    found = module.open_openvino(read_model_file(model), Options(1, "auto", 4, "spin", None, lines.append))
+    assert found is engines[chosen]
+    assert lines[-1].startswith(line)
+
+
+def test_auto_stays_with_float32_where_nothing_else_is_offered_or_works(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need("openvino")
+    from usdrl_ros.inference import openvino as module
+
+    only = Trial(0.0, 0.0)
+
+    def load(core: Any, file: Any, *, threads: int, precision: str = "fp32") -> Trial:
+        if precision != "fp32":
+            raise EngineError("out of order")
+        return only
+
+    monkeypatch.setattr(module, "OpenVinoEngine", load)
+    for offered, expected in ((["FP32"], []), (["FP32", "FP16"], ["precision fp16 is not used: out of order"])):
+        core = SimpleNamespace(get_property=lambda device, name, offered=offered: offered)
+        monkeypatch.setattr(module.openvino, "Core", lambda core=core: core)
+        lines: list[str] = []
+        found = module.open_openvino(read_model_file(model), Options(1, "auto", 4, "spin", None, lines.append))
+        assert found is only
+        assert lines == expected
 
 
 @pytest.mark.parametrize("engine", ENGINE_NAMES)
@@ -365,7 +444,7 @@ def test_memory_does_not_grow_over_changing_batches(model: Path, engine: str) ->
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 8 << 10  # kB
 
 
-def test_another_normalization_is_refused_by_who_normalizes(tmp_path: Path) -> None:
+def test_the_recognizer_refuses_another_normalization(tmp_path: Path) -> None:
     path = write_model(tmp_path / "m.onnx", metadata=INFO.to_metadata() | {"usdrl.normalization": "hips"})
     with load_engine(path) as engine, pytest.raises(ModelError, match=f"'tiny' wants .*'hips', .*'{NORMALIZATION}'"):
         Recognizer(engine)

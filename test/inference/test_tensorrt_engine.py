@@ -24,7 +24,9 @@ from usdrl_ros.inference.cuda import Device
 from usdrl_ros.inference.factory import load_engine
 from usdrl_ros.inference.model_file import read_model_file
 from usdrl_ros.inference.tensorrt import PlanError, TensorRtEngine, batch_size
+from usdrl_ros.inference.tensorrt_builder import BuildSettings
 from usdrl_ros.inference.tensorrt_library import Library, _logger
+from usdrl_ros.inference.tensorrt_phases import GPU_PHASES, HOST_PHASES
 
 VERSIONS = ("8.5.2", "8.6.1", "10.3.0", "11.2.0")
 
@@ -58,9 +60,9 @@ class Bench:
         patch.setattr(build_module, "load_library", lambda: self.library)
         patch.setattr(build_module, "build_plan", self._build)
 
-    def _build(self, library: Library, file: Any, *, max_batch: int, **options: Any) -> bytes:
+    def _build(self, library: Library, file: Any, settings: BuildSettings, log: Any) -> bytes:
         self.builds += 1
-        return plan_of(file.path, max_batch)
+        return plan_of(file.path, settings.max_batch)
 
     def open(self, max_batch: int = 4, plan: bytes | None = None, **options: Any) -> TensorRtEngine:
         plan = plan_of(self.model, max_batch) if plan is None else plan
@@ -100,7 +102,7 @@ def test_batches_of_changing_size_are_right(bench: Bench) -> None:
     assert bench.is_clean()
 
 
-def test_what_was_given_out_is_not_overwritten(newest: Bench) -> None:
+def test_predictions_are_not_overwritten_by_later_ones(newest: Bench) -> None:
     with newest.open() as engine:
         first = engine.infer(windows(2, 1))
         kept = first.detection.copy()
@@ -137,6 +139,39 @@ def test_a_step_is_one_graph_launch_once_its_size_is_known(newest: Bench) -> Non
         assert newest.gpu.launches == launches + 5
         assert len(newest.gpu.graphs) == 4
     assert not newest.logs
+
+
+def test_a_step_copies_once_in_each_direction(newest: Bench) -> None:
+    with newest.open() as engine:
+        engine.infer(windows(3))
+        assert engine.recorded
+        (graph,) = {id(work): work for work in newest.gpu.graphs.values()}.values()
+        assert len(graph) == 3  # to the GPU, kernels, back
+
+
+def test_a_blocking_wait_sleeps_on_an_event(newest: Bench) -> None:
+    with newest.open(wait="block") as engine:
+        expect(engine.infer(windows(2)), windows(2))
+        newest.gpu.calls.clear()
+        expect(engine.infer(windows(3)), windows(3))
+        assert newest.gpu.calls[-1] == "wait 3"  # blocking, without time
+    with newest.load(wait="block") as engine:
+        newest.gpu.calls.clear()
+        expect(engine.infer(windows(3)), windows(3))
+        assert newest.gpu.calls == ["wait 3"]
+    assert newest.is_clean()
+
+
+def test_phases_of_a_step_are_measured(bench: Bench) -> None:
+    with bench.open() as engine:
+        found = engine.measure_phases(windows(3), runs=5)
+        assert list(found) == [*HOST_PHASES, "step", *GPU_PHASES]
+        assert [found[phase] for phase in GPU_PHASES] == pytest.approx([250.0] * 3)  # the stand-in's clock
+        assert found["step"] >= max(found[phase] for phase in HOST_PHASES) > 0
+        expect(engine.infer(windows(2)), windows(2))
+    with pytest.raises(EngineError, match="is closed"):
+        engine.measure_phases(windows(1))
+    assert bench.is_clean()
 
 
 def test_tensorrt_8_5_has_one_context_and_no_graphs_and_says_so(
@@ -185,7 +220,7 @@ def test_tensorrt_rtx_records_graphs_itself_and_keeps_its_kernels(
         if start:
             kernels.write_bytes(b"???")
     assert not bench.gpu.launches
-    assert ["cannot be used and are made anew" in line for line in bench.logs] == [True]
+    assert ["cannot be used and are compiled again" in line for line in bench.logs] == [True]
     assert bench.is_clean()
 
 
@@ -221,7 +256,7 @@ def test_wrong_skeletons_are_refused_before_the_gpu(newest: Bench, skeletons: An
         newest.gpu.broken = False
 
 
-def test_any_memory_layout_of_the_skeletons_will_do(newest: Bench) -> None:
+def test_any_memory_layout_is_accepted(newest: Bench) -> None:
     skeletons = np.asfortranarray(windows(2))
     with newest.open() as engine:
         expect(engine.infer(skeletons), skeletons)
@@ -229,13 +264,13 @@ def test_any_memory_layout_of_the_skeletons_will_do(newest: Bench) -> None:
 
 
 @pytest.mark.parametrize("plan", [b"", b"rubbish", b"\xff\x00" * 50])
-def test_what_is_no_engine_is_told(newest: Bench, plan: bytes) -> None:
+def test_rubbish_is_refused_as_an_engine(newest: Bench, plan: bytes) -> None:
     with pytest.raises(PlanError, match=r"TensorRT 11.2.0 cannot load the engine: .*magicTag"):
         newest.open(plan=plan)
     assert newest.is_clean()
 
 
-def test_an_engine_for_smaller_batches_or_of_another_model_is_told(newest: Bench, tmp_path: Path) -> None:
+def test_an_engine_for_smaller_batches_or_another_model_is_refused(newest: Bench, tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="takes batches of 1 to 2, expected 1 to 4"):
         newest.open(plan=plan_of(newest.model, 2))
     info = replace(INFO, actions=("a", "b", "c"))
@@ -248,7 +283,7 @@ def test_an_engine_for_smaller_batches_or_of_another_model_is_told(newest: Bench
     assert newest.is_clean()
 
 
-def test_too_little_memory_is_told_and_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_memory_is_reported_and_nothing_leaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     full = Bench(tmp_path, monkeypatch, "10.3.0")
     with full.open():
         needed = sum(map(len, full.gpu.memory.values()))
@@ -260,7 +295,7 @@ def test_too_little_memory_is_told_and_nothing_is_kept(tmp_path: Path, monkeypat
         assert bench.gpu.free == memory
 
 
-def test_an_engine_that_does_not_fit_is_not_built_anew(newest: Bench) -> None:
+def test_an_engine_that_does_not_fit_is_not_built_again(newest: Bench) -> None:
     newest.load().close()
     newest.gpu.refuse["deserialize"] = 1
     with pytest.raises(EngineError, match="OutOfMemory"):
@@ -304,7 +339,7 @@ def spoil_foreign(path: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [spoil_cut, spoil_bit, spoil_all, spoil_empty, spoil_foreign])
-def test_a_damaged_or_foreign_engine_is_built_anew(newest: Bench, spoil: Any) -> None:
+def test_a_damaged_or_foreign_engine_is_built_again(newest: Bench, spoil: Any) -> None:
     newest.load().close()
     (path,) = newest.cache.iterdir()
     good = path.read_bytes()
@@ -312,23 +347,35 @@ def test_a_damaged_or_foreign_engine_is_built_anew(newest: Bench, spoil: Any) ->
     with newest.load() as engine:
         expect(engine.infer(windows(1)), windows(1))
     assert newest.builds == 2
-    assert any(str(path) in line and line.endswith("; it is built anew") for line in newest.logs)
+    assert any(str(path) in line and line.endswith("; it is built again") for line in newest.logs)
     assert path.read_bytes() == good
 
 
-def test_an_engine_that_tensorrt_refuses_is_built_anew(newest: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build_module, "build_plan", lambda *a, **k: b"rubbish")
+@pytest.mark.parametrize("which", ["file", "directory"])
+def test_an_engine_that_others_may_write_is_built_again(newest: Bench, which: str) -> None:
+    newest.load().close()
+    (path,) = newest.cache.iterdir()
+    (path if which == "file" else newest.cache).chmod(0o777)
+    with newest.load() as engine:
+        expect(engine.infer(windows(1)), windows(1))
+    assert newest.builds == 2
+    assert any("other users may write to" in line and "chmod go-w" in line for line in newest.logs)
+
+
+def test_an_engine_that_tensorrt_refuses_is_built_again(newest: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build_module, "build_plan", lambda *arguments: b"rubbish")
     with pytest.raises(EngineError, match="cannot load the engine"):
         newest.load()
     monkeypatch.setattr(build_module, "build_plan", newest._build)
-    (newest.cache).mkdir()
+    newest.cache.mkdir(0o700)
+    settings = BuildSettings("fp16", 4)
     builder = build_module._Builder(
-        newest.library, read_model_file(newest.model), newest.device, "auto", 4, 64, "", newest.logs.append
+        newest.library, read_model_file(newest.model), newest.device, settings, newest.cache, newest.logs.append
     )
-    build_module.write_plan(builder.path(newest.cache), builder.key, 4, b"rubbish")
+    build_module.write_plan(builder.path, builder.key, 4, b"rubbish")
     newest.load().close()
     assert newest.builds == 1
-    assert any("magicTag" in line and "built anew" in line for line in newest.logs)
+    assert any("magicTag" in line and "built again" in line for line in newest.logs)
 
 
 def test_another_model_precision_gpu_or_version_is_another_engine(
@@ -348,7 +395,7 @@ def test_another_model_precision_gpu_or_version_is_another_engine(
 
 
 @pytest.mark.parametrize(("most", "builds"), [(2, 1), (4, 1), (5, 2)])
-def test_an_engine_serves_fewer_people_and_is_built_anew_for_more(newest: Bench, most: int, builds: int) -> None:
+def test_an_engine_serves_fewer_people_and_is_built_again_for_more(newest: Bench, most: int, builds: int) -> None:
     newest.load().close()
     with load_engine(newest.model, engine="tensorrt", cache=newest.cache, max_batch=most, log=print) as engine:
         expect(engine.infer(windows(7)), windows(7))
@@ -356,7 +403,7 @@ def test_an_engine_serves_fewer_people_and_is_built_anew_for_more(newest: Bench,
     assert len(list(newest.cache.iterdir())) == 1
 
 
-def test_a_full_disk_is_told_and_the_engine_is_used(newest: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_full_disk_the_engine_is_used_and_a_line_logged(newest: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_space(handle: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -367,22 +414,22 @@ def test_a_full_disk_is_told_and_the_engine_is_used(newest: Bench, monkeypatch: 
     assert not list(newest.cache.iterdir())
 
 
-def test_a_cache_that_cannot_be_written_is_told(newest: Bench) -> None:
+def test_a_cache_that_cannot_be_written_is_reported(newest: Bench) -> None:
     newest.cache.write_text("a file, not a directory")
     with newest.load() as engine:
         expect(engine.infer(windows(1)), windows(1))
-    assert any("built anew" in line or "built again at the next start" in line for line in newest.logs)
+    assert any("built again" in line or "built again at the next start" in line for line in newest.logs)
     builds = newest.builds
     with pytest.raises(EngineError, match=f"directory {newest.cache} cannot be written: "):
         build_module.build(newest.model, cache=newest.cache, max_batch=4, log=newest.logs.append)
-    assert newest.builds == builds  # told before the long work
+    assert newest.builds == builds  # reported before the long work
 
 
 def test_an_engine_whose_numbers_are_wrong_is_refused_and_not_kept(
     newest: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = write_model(newest.model.parent / "o.onnx", weights={k: 1.05 * v for k, v in WEIGHTS.items()})
-    monkeypatch.setattr(build_module, "build_plan", lambda *a, **k: plan_of(other, 4))
+    monkeypatch.setattr(build_module, "build_plan", lambda *arguments: plan_of(other, 4))
     with pytest.raises(
         EngineError, match=r"differs from ONNX Runtime by 5.0e-02 .* allowed is 1e-02: use precision fp32"
     ):
@@ -391,7 +438,7 @@ def test_an_engine_whose_numbers_are_wrong_is_refused_and_not_kept(
     assert newest.is_clean()
 
 
-def test_bf16_is_not_for_tensorrt(newest: Bench) -> None:
+def test_tensorrt_refuses_bf16(newest: Bench) -> None:
     with pytest.raises(EngineError, match="in fp16 or fp32, not bf16"):
         newest.load(precision="bf16")
 
@@ -405,7 +452,7 @@ def test_auto_takes_tensorrt_first(newest: Bench) -> None:
 
 
 @pytest.mark.parametrize(("memory", "reason"), [(1000, "too little GPU memory"), (1 << 32, "cannot run a batch of 1")])
-def test_auto_goes_on_with_the_cpu_if_the_gpu_cannot(
+def test_auto_falls_back_to_the_cpu_if_the_gpu_cannot_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: int, reason: str
 ) -> None:
     bench = Bench(tmp_path, monkeypatch, "10.3.0", memory=memory)
@@ -425,18 +472,18 @@ def test_if_the_gpu_fails_while_the_robot_runs_the_cpu_takes_over(newest: Bench)
         newest.gpu.broken = True
         expect(engine.infer(windows(3)), windows(3))
         assert "CPU" in engine.name
-        assert any("broke: " in line and "illegal memory access" in line for line in newest.logs)
+        assert any("failed and is replaced: " in line and "illegal memory access" in line for line in newest.logs)
         expect(engine.infer(windows(1)), windows(1))
 
 
-def test_if_the_gpu_fails_and_was_forced_it_is_told(newest: Bench) -> None:
+def test_a_gpu_asked_for_by_name_raises_if_it_fails(newest: Bench) -> None:
     with newest.load("tensorrt") as engine:
         newest.gpu.broken = True
         with pytest.raises(EngineError, match="Fake GPU failed: an illegal memory access"):
             engine.infer(windows(1))
 
 
-def test_use_after_close_is_told(newest: Bench) -> None:
+def test_use_after_close_raises(newest: Bench) -> None:
     engine = newest.open()
     engine.close()
     engine.close()
@@ -444,7 +491,7 @@ def test_use_after_close_is_told(newest: Bench) -> None:
         engine.infer(windows(1))
 
 
-def test_without_a_driver_it_is_said_what_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(name: str) -> Any:
         raise OSError(f"{name}: cannot open shared object file")
 
@@ -453,7 +500,7 @@ def test_without_a_driver_it_is_said_what_lacks(monkeypatch: pytest.MonkeyPatch)
         cuda.load_driver()
 
 
-def test_a_gpu_that_cannot_be_opened_is_told() -> None:
+def test_a_gpu_that_cannot_be_opened_raises() -> None:
     gpu = FakeGpu()
 
     def broken() -> None:

@@ -15,8 +15,20 @@ from pathlib import Path
 import pytest
 from ros_fixtures import ROOT, own_domain, write_model
 
+from usdrl_ros.nodes.launching import LaunchFileError, check_arguments, has_package
+
+
+def test_arguments_are_checked_of_the_launch_file_that_is_started():
+    known = ("source", "start_threshold")
+    command = ["ros2", "launch", "usdrl_ros", "perception.launch.py", "source:=zed", "--show-args"]
+    check_arguments("perception.launch.py", known, command)
+    with pytest.raises(LaunchFileError, match="start_treshold is not known: did you mean start_threshold"):
+        check_arguments("perception.launch.py", known, [*command, "start_treshold:=1"])
+    check_arguments("perception.launch.py", known, ["ros2", "launch", "robot", "robot.launch.py", "lidar:=true"])
+
+
 MISSING = [name for name in ("launch", "launch_ros") if importlib.util.find_spec(name) is None]
-pytestmark = pytest.mark.skipif(
+needs_launch = pytest.mark.skipif(
     bool(MISSING), reason=f"{', '.join(MISSING)} not installed: source a ROS 2 installation"
 )
 
@@ -62,8 +74,16 @@ sys.exit(service.run())
 """
 
 
-def launched(tmp_path: Path, name: str, package: str, file: str, arguments: dict[str, str], *given: str):
-    """What the driver's launch file was given, and what the perception node said."""
+def launched(
+    tmp_path: Path, name: str, package: str, file: str, arguments: dict[str, str], *given: str, messages: str
+) -> tuple[dict | None, str, int]:
+    """What the driver's launch file was given, if it was started; what was logged; and the exit code.
+
+    `messages` is a package of that name without messages in it: enough for the check of the launch file.
+    """
+    if messages:
+        (tmp_path / "python" / messages).mkdir(parents=True)
+        (tmp_path / "python" / messages / "__init__.py").touch()
     share = tmp_path / "share" / package / "launch"
     share.mkdir(parents=True)
     (share / file).write_text(STAND_IN.replace("{arguments}", repr(arguments)))
@@ -73,6 +93,7 @@ def launched(tmp_path: Path, name: str, package: str, file: str, arguments: dict
     with own_domain():
         environment = {
             **os.environ,
+            "PYTHONPATH": f"{tmp_path / 'python'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
             "GIVEN": str(tmp_path / "given.json"),
             "AMENT_PREFIX_PATH": f"{tmp_path}{os.pathsep}{os.environ['AMENT_PREFIX_PATH']}",
         }
@@ -80,16 +101,19 @@ def launched(tmp_path: Path, name: str, package: str, file: str, arguments: dict
         done = subprocess.run(
             command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
         )
-    return json.loads((tmp_path / "given.json").read_text()), done.stdout + done.stderr
+    file_given = tmp_path / "given.json"
+    found = json.loads(file_given.read_text()) if file_given.exists() else None
+    return found, done.stdout + done.stderr, done.returncode
 
 
+@needs_launch
 def test_zed(tmp_path):
     arguments = {"camera_name": "zed", "camera_model": "", "namespace": "", "use_sim_time": "false"}
     arguments |= {"ros_params_override_path": "", "svo_path": "live", "serial_number": "0"}
     model = write_model(tmp_path / "hands.onnx")
-    given, said = launched(
+    given, said, _ = launched(
         tmp_path, "zed.launch.py", "zed_wrapper", "zed_camera.launch.py", arguments,
-        "camera_model:=zed2i", "camera_name:=front", f"model:={model}",
+        "camera_model:=zed2i", "camera_name:=front", f"model:={model}", messages="zed_msgs",
     )  # fmt: skip
     assert (given["camera_model"], given["camera_name"], given["svo_path"]) == ("zed2i", "front", "live")
     override = Path(given["ros_params_override_path"])
@@ -102,14 +126,15 @@ def test_zed(tmp_path):
     )
 
 
+@needs_launch
 def test_yolo(tmp_path):
     arguments = {"model": "yolov8m.pt", "use_3d": "False", "use_tracking": "True", "namespace": "yolo"}
     arguments |= {"params_file": "theirs.yaml", "input_image_topic": "", "input_depth_topic": ""}
     arguments |= {"input_depth_info_topic": "", "target_frame": "base_link"}
     model = write_model(tmp_path / "hands.onnx")
-    given, said = launched(
+    given, said, _ = launched(
         tmp_path, "yolo.launch.py", "yolo_bringup", "yolo.launch.py", arguments,
-        "image:=/rgb", f"model:={model}",
+        "image:=/rgb", f"model:={model}", messages="yolo_msgs",
     )  # fmt: skip
     assert (given["model"], given["use_3d"], given["input_image_topic"]) == ("yolov8m-pose.pt", "True", "/rgb")
     assert (given["params_file"], given["namespace"], given["target_frame"]) == ("theirs.yaml", "yolo", "camera_link")
@@ -118,6 +143,63 @@ def test_yolo(tmp_path):
     )
 
 
+@needs_launch
+@pytest.mark.skipif(importlib.util.find_spec("zed_msgs") is not None, reason="zed_msgs is installed here")
+def test_nothing_is_started_where_the_messages_or_the_driver_are_missing(tmp_path):
+    given, said, code = launched(
+        tmp_path, "zed.launch.py", "zed_wrapper", "zed_camera.launch.py", {}, "camera_model:=zed2i", messages=""
+    )
+    assert (given, code) == (None, 1)
+    assert "zed.launch.py needs the message zed_msgs/msg/ObjectsStamped, which is not installed" in said
+    assert "process started" not in said
+    (tmp_path / "share" / "ament_index" / "resource_index" / "packages" / "zed_wrapper").unlink()
+    command = [sys.executable, "-c", RUN, str(ROOT / "launch" / "zed.launch.py"), "camera_model:=zed2i"]
+    with own_domain():
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "zed.launch.py needs the package zed_wrapper, which is not installed" in done.stdout + done.stderr
+    assert "process started" not in done.stdout + done.stderr
+
+
+REFUSED = {
+    "start_treshold:=0.3": "launch argument start_treshold is not known: did you mean start_threshold?",
+    "params_file:=/no/such/file.yaml": "launch argument params_file is '/no/such/file.yaml': there is no such file",
+    "record:=maybe": "launch argument record is 'maybe', expected true or false",
+}
+
+
+@needs_launch
+@pytest.mark.parametrize("argument", REFUSED)
+def test_wrong_arguments_are_refused_before_anything_is_started(tmp_path, argument):
+    command = [sys.executable, "-c", RUN, str(ROOT / "launch" / "perception.launch.py"), argument]
+    with own_domain():
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert REFUSED[argument] in done.stdout + done.stderr
+    assert "process started" not in done.stdout + done.stderr
+
+
+@needs_launch
+def test_every_parameter_of_the_node_is_a_launch_argument(tmp_path):
+    model = write_model(tmp_path / "hands.onnx")
+    given = (
+        f"model:={model}",
+        "association:=on",
+        "start_threshold:=0.6",
+        "max_people:=3",
+        "markers:=false",
+        "rviz:=true",
+    )
+    command = [sys.executable, "-c", RUN, str(ROOT / "launch" / "perception.launch.py"), *given]
+    with own_domain():
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    said = done.stdout + done.stderr
+    assert "watching /skeletons" in said
+    assert "is not known" not in said
+    assert "rviz2 is not installed" in said or "rviz2" in said
+
+
+@needs_launch
 def test_engine_and_recording_arguments(tmp_path):
     """`build_engine:=true` starts the builder in place of the node, `record:=true` the recorder beside it."""
     script = (
@@ -142,6 +224,6 @@ def test_engine_and_recording_arguments(tmp_path):
     assert nodes() == ["perception"]
     assert nodes("build_engine:=true", "model:=m.onnx", "precision:=fp16") == ["build_engine"]
     assert nodes("record:=true") == ["perception", "record"]
-    assert nodes("rviz:=true") == ["perception", "rviz2"]
+    assert nodes("rviz:=true") == ["perception", *(["rviz2"] if has_package("rviz2") else [])]
     with pytest.raises(AssertionError, match="launch argument record is 'maybe', expected true or false"):
         nodes("record:=maybe")

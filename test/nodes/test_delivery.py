@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from usdrl_ros.actions.events import Event, Phase
 from usdrl_ros.nodes.delivery import MAX_WAITING, Delivery
+from usdrl_ros.nodes.hearing import Hearing
 from usdrl_ros.nodes.stamps import StampWatch
 from usdrl_ros.nodes.worker import End, Worker
 from usdrl_ros.recognizer import Step
@@ -141,6 +142,58 @@ def test_stamps_move_or_stand_still():
     assert [watch.moved(stamp * SECOND, 1.0) for stamp in (3, 3, 2.5)] == [False] * 3  # it still stands
     assert watch.moved(round(2.6 * SECOND), 1.0)  # it moves again
     assert watch.known
+
+
+class Subscriptions:
+    """Stands for a node: what is published reaches each subscription that is not deaf."""
+
+    def __init__(self) -> None:
+        self.callbacks: list = []
+        self.deaf: list = []
+        self.taken: list[str] = []
+        self.reports = 0
+        self.hearing = Hearing(self, self.subscribe, lambda message, _: self.taken.append(message), self.report)
+
+    def subscribe(self, callback):
+        self.callbacks.append(callback)
+        return callback
+
+    def destroy_subscription(self, callback) -> None:
+        self.callbacks.remove(callback)
+
+    def report(self) -> None:
+        self.reports += 1
+
+    def publish(self, *messages: str, newest_first: bool = False) -> None:
+        for message in messages:
+            for callback in list(reversed(self.callbacks) if newest_first else self.callbacks):
+                if callback not in self.deaf:
+                    callback(message, None)
+
+
+def test_a_deaf_subscription_is_replaced():
+    node = Subscriptions()
+    node.publish("a")
+    node.deaf = list(node.callbacks)
+    node.publish("lost")
+    node.hearing.probe()
+    node.publish("b", "c", "d", "e")
+    assert (node.taken, node.reports, len(node.callbacks)) == (["a", "b", "c", "d", "e"], 1, 1)
+    node.hearing.close()
+    assert node.callbacks == []
+
+
+@pytest.mark.parametrize("newest_first", [True, False])
+def test_a_subscription_that_was_only_silent_stays(newest_first):
+    node = Subscriptions()
+    first = list(node.callbacks)
+    for _ in range(3):
+        node.hearing.probe()
+        assert len(node.callbacks) == 2
+    node.publish("a", "b", "c", newest_first=newest_first)
+    assert node.callbacks == first
+    assert node.reports == 0
+    assert node.taken == ["a", "b", "c"]
 
 
 class Recognizer:

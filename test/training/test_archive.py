@@ -194,7 +194,7 @@ def test_a_damaged_archive_says_so(tmp_path: Path, file: str, kept: float | None
         path.unlink()
     else:
         path.write_bytes(content[: int(kept * len(content))])
-    with pytest.raises(DatasetError, match=r"prepare it anew|holds no archive; write one with") as error:
+    with pytest.raises(DatasetError, match=r"prepare it again|holds no archive; write one with") as error:
         Archive(tmp_path / "a")
     assert str(tmp_path / "a") in str(error.value)
 
@@ -213,7 +213,7 @@ def test_another_version_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "a", recording())
     header = tmp_path / "a" / "archive.json"
     header.write_text(json.dumps(json.loads(header.read_text()) | {"version": 99}))
-    with pytest.raises(DatasetError, match=r"archive.json is of version 99, expected 1: prepare anew"):
+    with pytest.raises(DatasetError, match=r"archive.json is of version 99, expected 1: prepare it again"):
         Archive(tmp_path / "a")
 
 

@@ -264,29 +264,29 @@ def test_options_survive_a_checkpoint() -> None:
     assert ModelOptions.from_dict(options.as_dict()) == options
     old = {"actions": ["a"], "modalities": ["joint"], "width": 192, "heads": 1, "layers": 2, "drop_path": 0.1}
     assert ModelOptions.from_dict(old) == ModelOptions(("a",), ("joint",), width=192)
-    with pytest.raises(ValueError, match="unknown options of a model: kernel"):
+    with pytest.raises(ValueError, match="the model's options: unknown key kernel"):
         ModelOptions.from_dict({"kernel": 3})
 
 
 @pytest.mark.parametrize(
     ("options", "fault"),
     [
-        ({"width": 30, "heads": 4}, "width 30 is not a multiple of heads 4"),
-        ({"width": 15}, "width 15 .* is odd"),
-        ({"width": 0}, "width 0 is no whole number from 1"),
-        ({"layers": 1.5}, "layers 1.5 is no whole number"),
-        ({"people": 0}, "people 0 is no whole number"),
-        ({"joints": 18}, "joints 18 is not known; known are 25, 17"),
-        ({"architecture": "gcn"}, "architecture 'gcn' is not known; known are dste, sttr"),
-        ({"attention": "sparse"}, "attention 'sparse' is not known; known are full, causal"),
-        ({"modalities": ()}, "modalities .*: give one or more distinct of joint, bone, motion"),
+        ({"width": 30, "heads": 4}, "width is 30, must be even and a multiple of heads .4."),
+        ({"width": 15}, "width is 15, must be even"),
+        ({"width": 0}, "width is 0, must be a whole number at least 2"),
+        ({"layers": 1.5}, "layers is 1.5, must be a whole number"),
+        ({"people": 0}, "people is 0, must be a whole number at least 1"),
+        ({"joints": 18}, "joints is 18, must be one of 25, 17"),
+        ({"architecture": "gcn"}, "architecture is 'gcn', must be one of dste, sttr"),
+        ({"attention": "sparse"}, "attention is 'sparse', must be one of full, causal"),
+        ({"modalities": ()}, "modalities .*: give one or more distinct ones"),
         ({"modalities": ("bone", "bone")}, "modalities .*distinct"),
-        ({"modalities": ("angle",)}, "unknown modality 'angle'"),
+        ({"modalities": ("angle",)}, "modalities.0 is 'angle', must be one of joint, bone, motion"),
         ({"actions": ("a", "a")}, "actions are not distinct: a, a"),
-        ({"alpha": 1.1}, "alpha 1.1 is not in 0..1"),
-        ({"drop_path": 1.0}, "drop_path 1.0 is not"),
+        ({"alpha": 1.1}, "alpha is 1.1, must be a number from 0 to 1"),
+        ({"drop_path": 1.0}, "drop_path is 1.0, must be a number at least 0 and below 1"),
     ],
 )
-def test_options_that_cannot_be_are_named(options: dict[str, Any], fault: str) -> None:
+def test_options_that_are_not_allowed_are_named(options: dict[str, Any], fault: str) -> None:
     with pytest.raises(ValueError, match=fault):
         ModelOptions(**options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -200,21 +201,21 @@ def broken_bag(path: Path, fault: str) -> None:
         ("label without length", "event 't' has no action or no duration"),
     ],
 )
-def test_a_bag_that_cannot_be_trusted_is_told(tmp_path: Path, fault: str, message: str) -> None:
+def test_bags_with_faults_are_refused(tmp_path: Path, fault: str, message: str) -> None:
     broken_bag(tmp_path / "take", fault)
     with pytest.raises(DatasetError, match=message) as error:
         own_bags.read(own_bags.find(tmp_path)[0])
     assert str(tmp_path / "take") in str(error.value)
 
 
-def test_an_unknown_source_is_told(tmp_path: Path) -> None:
+def test_unknown_sources_are_refused(tmp_path: Path) -> None:
     write_recording(recording("take"), tmp_path / "take")
     (tmp_path / "dataset.yaml").write_text("source: zet\n")
     with pytest.raises(DatasetError, match=r"take: unknown source 'zet': did you mean 'zed'"):
         own_bags.read(own_bags.find(tmp_path)[0])
 
 
-def test_damaged_and_foreign_bags_are_told(tmp_path: Path) -> None:
+def test_damaged_and_foreign_bags_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="holds no bag"):
         own_bags.find(tmp_path)
     with pytest.raises(DatasetError, match="is no directory"):
@@ -282,7 +283,10 @@ def test_the_example_of_the_documentation(tmp_path: Path, monkeypatch: pytest.Mo
     class TwoJoints:
         joint_names = ("Head", "Hand")
 
-    monkeypatch.setattr(own_csv, "load_layout", lambda name: TwoJoints)
+        def to_ntu25(self, joints: np.ndarray) -> tuple[np.ndarray]:
+            return (np.full((len(joints), 25, 3), np.nan),)
+
+    monkeypatch.setattr(own_csv, "load_layout", lambda name: TwoJoints())
     found = own_csv.read(own_csv.find(tmp_path)[0])
     nan = [np.nan] * 3
     np.testing.assert_array_equal(found.stamps, [0.0, 0.033, 0.067])
@@ -336,10 +340,11 @@ GOOD = f"{header()}\n{line('0.0')}{line('1.0')}"
         (GOOD + line("1.0"), "line 4: 'p0' comes twice at 1.0 s"),
         (GOOD + line("2.0", value="one"), "line 4: HipCenter_x is 'one', expected a number"),
         (f"{header(True)}\n{line('0', confidence='0.5')}{line('1', confidence='2')}", "line 3: a confidence is not"),
-        (GOOD + '"open', "is not a table"),
+        (GOOD + '"open', "line 4: a quote is opened and not closed"),
+        (GOOD + line("2.0", value="inf"), "line 4: HipCenter_x is 'inf', expected a number"),
     ],
 )  # fmt: skip
-def test_a_malformed_table_is_told(tmp_path: Path, skeletons: str, fault: str) -> None:
+def test_malformed_tables_are_refused_by_line(tmp_path: Path, skeletons: str, fault: str) -> None:
     write_csv(tmp_path, "take", skeletons)
     with pytest.raises(DatasetError, match=fault) as error:
         own_csv.read(own_csv.find(tmp_path)[0])
@@ -360,14 +365,14 @@ def test_a_malformed_table_is_told(tmp_path: Path, skeletons: str, fault: str) -
         ("start_s,end_s,action,person\n0,1,wave,ben\n", "line 2: 'wave' of 'ben', but the frames show p0"),
     ],
 )  # fmt: skip
-def test_malformed_labels_are_told(tmp_path: Path, labels: str, fault: str) -> None:
+def test_malformed_labels_are_refused_by_line(tmp_path: Path, labels: str, fault: str) -> None:
     write_csv(tmp_path, "take", GOOD, labels)
     with pytest.raises(DatasetError, match=fault) as error:
         own_csv.read(own_csv.find(tmp_path)[0])
     assert str(tmp_path / "take.labels.csv") in str(error.value)
 
 
-def test_who_acts_must_be_told_where_there_are_two(tmp_path: Path) -> None:
+def test_labels_name_the_person_where_there_are_two(tmp_path: Path) -> None:
     write_csv(tmp_path, "take", table(recording()), "start_s,end_s,action\n0,0.1,wave\n")
     with pytest.raises(DatasetError, match=r"line 2: who does 'wave'\? The frames show p0, p1: name the person"):
         own_csv.read(own_csv.find(tmp_path)[0])
@@ -378,14 +383,14 @@ def test_a_label_file_without_labels_is_all_background(tmp_path: Path) -> None:
     assert own_csv.read(own_csv.find(tmp_path)[0]).segments == ()
 
 
-def test_what_find_tells(tmp_path: Path) -> None:
+def test_missing_recordings_layouts_and_labels_are_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"holds no recording: no file NAME\.csv"):
         own_csv.find(tmp_path)
     (tmp_path / "take.csv").write_text(GOOD)
     with pytest.raises(DatasetError, match=r"dataset\.yaml must name the joints' layout"):
         own_csv.find(tmp_path)
     (tmp_path / "other.labels.csv").write_text("start_s,end_s,action\n")
-    with pytest.raises(DatasetError, match=r"other\.labels\.csv are labels of no recording: other\.csv is not there"):
+    with pytest.raises(DatasetError, match=r"other\.labels\.csv are labels of no recording: there is no other\.csv"):
         own_csv.find(tmp_path)
 
 
@@ -413,25 +418,84 @@ def test_splits(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("layout: kinect_v9\n", "layout is 'kinect_v9', expected one of .*kinect_v1_20"),
-        ("axes: up\n", "axes is 'up', expected one of kinect, optical, flu"),
-        ("colour: red\n", "expected only layout, .*; found colour"),
-        ("[1, 2]\n", "found no settings"),
-        ("people: [anna]\n", "people is .* expected one line `recording: person`"),
-        ("test_people: ben\n", "test_people is 'ben', expected a list of names"),
+        ("layout: kinect_v9\n", "layout is 'kinect_v9', must be one of .*kinect_v1_20"),
+        ("axes: up\n", "axes is 'up', must be one of '', kinect, optical, flu"),
+        ("colour: red\n", "unknown key colour: known are axes, layout"),
+        ("[1, 2]\n", "expected a mapping of keys and values"),
+        ("people: [anna]\n", r"people is \['anna'\], must be keys with texts"),
+        ("test_people: ben\n", "test_people is 'ben', must be a list of texts"),
         ("people: {take: anna}\ntest_people: [ben]\n", "test_people names ben, who are not among `people`"),
-        ("layout: {\n", "cannot be read: while parsing"),
+        ("layout: {\n", "is not valid YAML: line 2"),
     ],
 )
-def test_a_malformed_description_is_told(tmp_path: Path, text: str, fault: str) -> None:
+def test_malformed_descriptions_are_refused_by_key(tmp_path: Path, text: str, fault: str) -> None:
     (tmp_path / "dataset.yaml").write_text(text)
     with pytest.raises(DatasetError, match=fault) as error:
         read_description(tmp_path)
     assert str(tmp_path / "dataset.yaml") in str(error.value)
 
 
-def test_names_that_are_no_recording_are_told(tmp_path: Path) -> None:
+def test_names_of_no_recording_are_refused(tmp_path: Path) -> None:
     description = "layout: kinect_v1_20\ntest_recordings: [tkae]\n"
     write_csv(tmp_path, "take", GOOD, description=description)
     with pytest.raises(DatasetError, match=r"dataset\.yaml names tkae, but the recordings are take"):
         own_csv.find(tmp_path)
+
+
+def standing(scale: float = 1.0, stamp: Callable[[int], float] = lambda t: t / 30, **names: str) -> str:
+    """A table of a person who stands and sways, of `scale` to a metre."""
+    joints = np.random.default_rng(0).uniform(-0.3, 0.3, (20, 3)) + np.array([0.0, 0.0, 3.0])
+    rows = [
+        [repr(stamp(t)), names.get("person", "anna"), *(f"{value * scale:.3f}" for value in (joints + t / 100).ravel())]
+        for t in range(60)
+    ]
+    return "\n".join([header(), *(",".join(row) for row in rows)]) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("skeletons", "fault"),
+    [
+        (standing(stamp=lambda t: t * 33.0), "frames are 33 s apart; stamp_s must be in seconds: .* milliseconds"),
+        (standing(stamp=lambda t: 1.7e15 + 33333.0 * t), "frames are 33333 s apart; .* look like microseconds"),
+        (
+            standing(stamp=lambda t: 1.7e18 + 33333333.0 * t),
+            r"3.3\d*e\+07 s apart; .* look like nanoseconds",
+        ),
+        (standing(1e3), r"take.csv: the median limb of 'anna' is \d+\.?\d* m long: the positions are in millimetres"),
+        (standing(1e2), "the positions are in centimetres, expected metres"),
+        (standing(stamp=lambda t: float(np.float32(1.7e9 + t / 30))), "comes twice .* too few digits .32-bit numbers"),
+    ],
+)
+def test_other_units_than_seconds_and_metres_are_refused(tmp_path: Path, skeletons: str, fault: str) -> None:
+    write_csv(tmp_path, "take", skeletons)
+    with pytest.raises(DatasetError, match=fault):
+        own_csv.read(own_csv.find(tmp_path)[0])
+
+
+def test_tables_with_semicolons_and_decimal_commas_are_read(tmp_path: Path) -> None:
+    text = standing()
+    write_csv(tmp_path / "comma", "take", text, "start_s,end_s,action\n0.5,1.5,wave\n")
+    german = text.replace(",", ";").replace(".", ",")
+    write_csv(tmp_path / "semicolon", "take", german, "start_s;end_s;action\n0,5;1,5;wave\n")
+    first, second = (own_csv.read(own_csv.find(tmp_path / kind)[0]) for kind in ("comma", "semicolon"))
+    assert_same(second, first)
+
+
+@pytest.mark.parametrize("name", ["take.labels.CSV", "take.labels.txt", "take_labels.csv", "take.label.csv"])
+def test_label_files_with_other_names_are_refused(tmp_path: Path, name: str) -> None:
+    write_csv(tmp_path, "take", standing())
+    (tmp_path / name).write_text("start_s,end_s,action\n0.5,1.5,wave\n")
+    with pytest.raises(DatasetError, match=r"looks like labels, but is not called so: rename it to take\.labels\.csv"):
+        own_csv.find(tmp_path)
+
+
+def test_composed_and_decomposed_names_are_one(tmp_path: Path) -> None:
+    write_csv(tmp_path, "take", standing(person="Zoe\u0308"), "start_s,end_s,action,person\n0.2,1.5,wave,Zo\u00eb\n")
+    assert own_csv.read(own_csv.find(tmp_path)[0]).segments == (Segment(0.2, 1.5, "wave", "Zo\u00eb"),)
+
+
+def test_recordings_without_a_label_file_are_not_labelled(tmp_path: Path) -> None:
+    write_csv(tmp_path, "known", standing(), "start_s,end_s,action\n")
+    write_csv(tmp_path, "unknown", standing())
+    known, unknown = (own_csv.read(source) for source in own_csv.find(tmp_path))
+    assert (known.labelled, unknown.labelled) == (True, False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from set_files import WRITERS, florence3d, msr_daily_activity3d, nw_ucla, sbu_in
 from training import prepare as prepare_module
 from training.data.archive import Archive
 from training.data.sets import SETS, load_set
-from training.prepare import main
+from training.prepare import frame_problems, main
+from usdrl_ros.demo.actor import ACTIONS, play, random_script
 from usdrl_ros.skeleton.layouts import load_layout
 
 
@@ -43,8 +45,8 @@ def test_a_set_becomes_an_archive(name: str, tmp_path: Path, capsys: pytest.Capt
         assert actions == ([action for *_, action in expected.segments] if person_id == "person_1" else [])
     recordings = len(expected.joints)
     frames = sum(int(np.isfinite(joints).any((1, 2)).sum()) for joints in expected.joints.values())
-    assert not (tmp_path / "archive" / "skipped.txt").exists()
     told = capsys.readouterr().out
+    assert "skipped" not in told
     assert f"{recordings} recordings of {int(bool(expected.person))} subjects" in told
     assert f"{len(expected.segments)} segments, {frames} frames" in told
 
@@ -159,3 +161,30 @@ def test_a_damaged_root_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert prepare_module.main(["utd_mhad", "--root", str(tmp_path), "--output", str(tmp_path / "archive")]) == 1
     assert f"{tmp_path} does not hold UTD-MHAD: there is no file" in capsys.readouterr().err
     assert not (tmp_path / "archive").exists()
+
+
+def test_strict_reports_skipped_recordings_by_the_exit_code(tmp_path: Path) -> None:
+    path = florence3d(tmp_path / "root").path
+    assert run("florence3d", tmp_path / "root", tmp_path / "whole", "--strict") == 0
+    write(path.with_name("a01_s1_id7.txt"), "")
+    assert run("florence3d", tmp_path / "root", tmp_path / "strict", "--strict") == 3
+    assert run("florence3d", tmp_path / "root", tmp_path / "lenient") == 0
+    assert Archive(tmp_path / "strict").names.tolist() == Archive(tmp_path / "lenient").names.tolist()
+
+
+def test_several_processes_write_the_same_archive(tmp_path: Path) -> None:
+    path = florence3d(tmp_path / "root", frames=40).path
+    for number in range(6):
+        write(path.with_name(f"a01_s1_id{number}.txt"), path.read_text() if number % 3 else "")
+    for name, jobs in (("one", "1"), ("two", "2")):
+        assert run("florence3d", tmp_path / "root", tmp_path / name, "--jobs", jobs) == 0
+    first, second = ({f.name: f.read_bytes() for f in (tmp_path / name).iterdir()} for name in ("one", "two"))
+    assert first.keys() == second.keys()
+    assert all(first[name] == second[name] for name in ("joints.f32", "stamps.f64", "archive.json", "skipped.txt"))
+
+
+def test_a_mirrored_frame_is_reported_and_kept() -> None:
+    good = play({"person_1": random_script(3, 4, ACTIONS)}, seed=3, name="take")
+    joints = {name: values * np.array([-1.0, 1.0, 1.0]) for name, values in good.joints.items()}
+    assert frame_problems(good) == []
+    assert [each.cause for each in frame_problems(replace(good, joints=joints))] == ["mirrored_skeletons"]

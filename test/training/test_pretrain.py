@@ -268,12 +268,12 @@ def test_clips_can_be_chosen(archives: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "error", "message"),
     [
-        ({"views": 1}, ConfigError, "views is 1: at least 2 are needed"),
+        ({"views": 1}, ConfigError, "views is 1, must be a whole number at least 2"),
         ({"data": {"absent": "all"}}, DatasetError, "absent holds no archive; write one with"),
         ({"data": {"swings": "views"}}, DatasetError, r"swings .* has no split 'views'; it has subjects"),
         ({"without_people": {"swings": ["p9"]}}, DatasetError, "swings has no recording of p9"),
-        ({"modalities": ["joint", "angle"]}, ValueError, "unknown modality 'angle'; known are joint, bone, motion"),
-        ({"architecture": "gcn"}, ValueError, "architecture 'gcn' is not known; known are dste, sttr"),
+        ({"modalities": ["joint", "angle"]}, ValueError, "modalities.1 is 'angle', must be one of joint, bone, motion"),
+        ({"architecture": "gcn"}, ValueError, "architecture is 'gcn', must be one of dste, sttr"),
         ({"without_people": {"swings": ["p1", "p2", "p3", "p4"]}}, ValueError, "there is no clip to train on"),
     ],
 )
@@ -296,4 +296,4 @@ def test_the_command(archives: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "24 clips" in capsys.readouterr().out
     assert Record.load(tmp_path / "run" / "result.json").task == "pretrain"
     assert main([str(file), "--output", str(tmp_path / "other"), "--views", "1", *quiet]) == 1
-    assert "training.tasks.pretrain: views is 1" in capsys.readouterr().err
+    assert "tiny.yaml: views is 1, must be" in capsys.readouterr().err

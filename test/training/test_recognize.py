@@ -290,7 +290,7 @@ def test_keys_that_are_not_given_are_those_of_the_mode(archives: Path) -> None:
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"mode": "lazy"}, "mode is 'lazy', expected linear or fine_tuned"),
+        ({"mode": "lazy"}, "mode is 'lazy', must be one of linear, fine_tuned"),
         ({"observed": (0.0, 1.0)}, "observed"),
         ({"observed": (0.1, 1.0)}, "only with crops"),
     ],
@@ -396,5 +396,5 @@ def test_the_command_line(archives: Path, tmp_path: Path, capsys: pytest.Capture
 
 def test_a_run_is_not_resumed_with_another_configuration(archives: Path, tmp_path: Path) -> None:
     recognize(fine_tuned(archives, epochs=1), run_options(tmp_path))
-    with pytest.raises(ConfigError, match=r"last.ckpt was begun with epochs: 1, the configuration now says 2"):
+    with pytest.raises(ConfigError, match=r"last.ckpt was started with epochs: 1, the configuration has 2"):
         recognize(fine_tuned(archives, epochs=2), run_options(tmp_path, resume=True))

@@ -28,6 +28,10 @@ from usdrl_ros.recording import Recording, Segment
 from usdrl_ros.skeleton.layouts import load_layout
 
 VERSION = 1
+FARTHEST_M = 100.0
+"""No camera sees a person's joints from farther away."""
+FROZEN_FRAMES = 30
+"""A recording of this many frames in which no joint moves at all is no recording of a person."""
 SEGMENT = np.dtype(
     [
         ("recording", np.int64),
@@ -67,6 +71,7 @@ class Archive:
         stamps: (F,) memory map, seconds.
         names, persons, views: (R,) strings, of each recording.
         first, length: (R,) frames of each recording.
+        labelled: (R,) whether the true actions of a recording are known; where not, it serves pretraining alone.
         segments: (S,) of `SEGMENT`.
     """
 
@@ -86,7 +91,9 @@ class Archive:
         try:
             header = json.loads(header_file.read_text(encoding="utf-8"))
             if header["version"] != VERSION:
-                raise DatasetError(f"{header_file} is of version {header['version']}, expected {VERSION}: prepare anew")
+                raise DatasetError(
+                    f"{header_file} is of version {header['version']}, expected {VERSION}: prepare it again"
+                )
             self.name, self.actions = str(header["name"]), tuple(header["actions"])
             self.dimensions = int(header["dimensions"])
             shape = (int(header["frames"]), int(header["people"]), int(header["joints"]), 3)
@@ -96,15 +103,56 @@ class Archive:
                 index = dict(stored)
             self.names, self.persons, self.views = (index[key] for key in ("names", "persons", "views"))
             self.first, self.length, self.segments = (index[key] for key in ("first", "length", "segments"))
+            self.labelled = index.get("labelled", np.ones(len(self.names), bool))  # missing in archives before 0.2
             self._protocols = {key.partition(":")[2]: index[key] for key in index if key.startswith("protocol:")}
         except DatasetError:
             raise
         except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
-            raise DatasetError(f"the archive {self.directory} is damaged ({error}): prepare it anew") from error
+            raise DatasetError(f"the archive {self.directory} is damaged ({error}): prepare it again") from error
+        self._check_index()
 
     def __len__(self) -> int:
         """Recordings."""
         return len(self.names)
+
+    def _check_index(self) -> None:
+        """Refuse an index that does not fit its frames.
+
+        Raises:
+            DatasetError: Names the recording.
+        """
+        frames, count = len(self.stamps), len(self.names)
+        for name, expected in (("joints.f32", self.joints.nbytes), ("stamps.f64", self.stamps.nbytes)):
+            if (size := (self.directory / name).stat().st_size) != expected:
+                raise self._damage(f"{name} has {size} bytes, expected {expected}")
+        ends = self.first + self.length
+        if bad := np.flatnonzero((self.first < 0) | (self.length < 2) | (ends > frames)).tolist():
+            raise self._damage(f"recording '{self.names[bad[0]]}' has frames that are not there")
+        segments = self.segments
+        stray = (segments["recording"] < 0) | (segments["recording"] >= count)
+        if stray.any():
+            raise self._damage(f"a segment is of recording {segments['recording'][stray][0]}, of {count}")
+        owner = segments["recording"]
+        beyond = (segments["first"] < self.first[owner]) | (segments["length"] < 1)
+        beyond |= segments["first"] + segments["length"] > ends[owner]
+        unknown = (segments["action"] < 0) | (segments["action"] >= len(self.actions))
+        for wrong, fault in ((beyond, "has frames that are not its recording's"), (unknown, "has no known action")):
+            if wrong.any():
+                raise self._damage(f"a segment of recording '{self.names[owner[wrong][0]]}' {fault}")
+
+    def _damage(self, fault: str) -> DatasetError:
+        return DatasetError(f"the archive {self.directory} is damaged: {fault}: prepare it again")
+
+    def check(self) -> None:
+        """Look at all content: what is infinite, out of range or frozen would train silently to nonsense.
+
+        Raises:
+            DatasetError: Names the first recording of that kind, and what is wrong with it.
+        """
+        for index in range(len(self)):
+            stamps, joints, _ = self.recording_of(index)
+            if fault := _content_fault(stamps, joints, self.dimensions):
+                raise DatasetError(f"the archive {self.directory}: recording '{self.names[index]}' {fault}")
 
     @property
     def protocols(self) -> tuple[str, ...]:
@@ -128,6 +176,10 @@ class Archive:
         if not len(found):
             raise DatasetError(f"no recording of {self.directory} is in the part '{part}' of its split '{protocol}'")
         return found
+
+    def labelled_only(self, recordings: np.ndarray) -> np.ndarray:
+        """Those of some recordings (indices) whose true actions are known."""
+        return recordings[self.labelled[recordings]]
 
     def of_people(self, people: Sequence[str]) -> np.ndarray:
         """Mask (R,) of the recordings of some people.
@@ -166,6 +218,22 @@ class Archive:
         return self.stamps[frames], self.joints[frames], self.segments[self.segments["recording"] == index]
 
 
+def _content_fault(stamps: np.ndarray, joints: np.ndarray, dimensions: int) -> str:
+    """What is wrong with a recording's stamps (T,) and joints (T, M, V, 3), in words; "" if nothing is."""
+    if not (np.isfinite(stamps).all() and (np.diff(stamps) > 0.0).all()):
+        return "has stamps that do not increase"
+    if np.isinf(joints).any():
+        return f"has infinite joints (frame {int(np.isinf(joints).any((1, 2, 3)).argmax())})"
+    seen = joints[np.isfinite(joints)]
+    if not len(seen):
+        return "shows nobody: all joints are unseen"
+    if dimensions == 3 and (farthest := float(np.abs(seen).max())) > FARTHEST_M:
+        return f"has a joint {farthest:g} m away, farther than {FARTHEST_M:g} m: are the positions in metres?"
+    if len(joints) >= FROZEN_FRAMES and np.array_equal(joints[:-1], joints[1:], equal_nan=True):
+        return f"is frozen: all {len(joints)} frames are the same"
+    return ""
+
+
 class ArchiveWriter:
     """Write an archive; it appears, whole, when the context ends without an exception."""
 
@@ -199,7 +267,7 @@ class ArchiveWriter:
         self._name, self._actions = name, tuple(actions)
         self._people, self._joints, self._dimensions = people, joints, dimensions
         self._frames = 0
-        self._recordings: list[tuple[str, str, str, int, int]] = []
+        self._recordings: list[tuple[str, str, str, int, int, bool]] = []
         self._segments: list[tuple[int, int, int, int, float, float]] = []
         self._protocols: list[Mapping[str, str]] = []
 
@@ -250,6 +318,9 @@ class ArchiveWriter:
             if there.sum() < 2:
                 complaints.append(f"'{group[0]}' is seen in {there.sum()} frames, fewer than 2")
                 continue
+            if fault := _content_fault(recording.stamps[there], joints[group[0]][there][:, None], self._dimensions):
+                complaints.append(f"'{group[0]}' {fault}")
+                continue
             stacked = np.full((int(there.sum()), self._people, self._joints, 3), np.nan, np.float32)
             for slot, person in enumerate(group):
                 stacked[:, slot] = joints[person][there]
@@ -283,7 +354,7 @@ class ArchiveWriter:
                 continue
             action = self._actions.index(segment.action)
             self._segments.append((index, self._frames + begin, stop - begin, action, segment.start, segment.end))
-        self._recordings.append((name, recording.person, recording.view, self._frames, len(stamps)))
+        self._recordings.append((name, recording.person, recording.view, self._frames, len(stamps), recording.labelled))
         self._joints_file.write(np.ascontiguousarray(joints, np.float32).tobytes())
         self._stamps_file.write(np.ascontiguousarray(stamps, np.float64).tobytes())
         self._frames += len(stamps)
@@ -292,13 +363,14 @@ class ArchiveWriter:
     def _finish(self) -> None:
         if not self._recordings:
             raise DatasetError(f"nothing to write to {self.directory}: no recording could be used")
-        names, persons, views, first, length = zip(*self._recordings, strict=True)
+        names, persons, views, first, length, labelled = zip(*self._recordings, strict=True)
         order = dict.fromkeys(key for row in self._protocols for key in row)
         arrays: dict[str, Any] = {
             f"protocol:{key}": np.array([row.get(key, "") for row in self._protocols], str) for key in order
         }
         arrays |= {"names": np.array(names, str), "persons": np.array(persons, str), "views": np.array(views, str)}
         arrays |= {"first": np.array(first, np.int64), "length": np.array(length, np.int64)}
+        arrays["labelled"] = np.array(labelled, bool)
         np.savez(self._temporary / "index.npz", segments=np.array(self._segments, SEGMENT), **arrays)
         header = {
             "version": VERSION,

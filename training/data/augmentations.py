@@ -11,77 +11,80 @@ caller seeds by step, so that a resumed run draws the same.
 
 from __future__ import annotations
 
+import functools
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from training.configuration import configuration, option
 from training.data.clips import ClipBatch
-from training.normalize import normalize
 from training.data.styles import STYLE_NUMBERS, restyled
+from training.normalize import normalize
 from usdrl_ros.skeleton.layouts import NTU_25, load_layout
 
 FRAMES = 64
+Made = TypeVar("Made", bound=Callable[..., Tensor])
 
 
-@dataclass(frozen=True)
+ROTATE_BY = ("clip", "window")
+
+
+@configuration
 class ViewOptions:
-    """How views vary. Probabilities are of a sample; the defaults are the published recipe.
+    """How views vary. Probabilities are of a sample; the defaults are the published recipe."""
 
-    Args:
-        crop: Smallest and largest share of the clip that a view shows.
-        crop_frames: A crop is at least this long, or the whole clip.
-        rotate_by: What turns a view upright: "clip" (the clip's first frame, as published) or "window" (its own first
-            frame, as on a robot).
-        corruption: Probability of joint corruption; otherwise the pose is sheared.
-        corrupted_share: Share of the joints that are corrupted (15 of 25).
-        shear: Largest off-diagonal entry of the shear.
-        yaw_deg: Largest turn about the vertical.
-        tilt_deg: Largest turn about a random horizontal axis.
-        mirror: Probability of a mirror image, left and right swapped.
-        size: Largest share by which a person is larger or smaller.
-        noise_m: Largest standard deviation of noise on each coordinate, metres.
-        sparse: Probability of a lower frame rate: down to one frame in `sparse_most`.
-        sparse_most: Most frames of the clip that one frame of a sparse view stands for.
-        unseen: Probability that a limb or some joints are unseen, in part of the view or all of it.
-        one_arm: Probability that one arm, either, is unseen all the time.
-        poorer: Probability that the skeleton is derived from the joints of a poorer layout alone.
-        poorer_layout: That layout, or several with commas between, of which each sample gets one.
-        style: Probability that the skeleton is redrawn as another tracker would draw it, see `training.data.styles`.
-    """
-
-    crop: tuple[float, float] = (0.1, 1.0)
-    crop_frames: int = 64
-    rotate_by: str = "clip"
-    corruption: float = 0.5
-    corrupted_share: float = 0.6
-    shear: float = 1.0
-    yaw_deg: float = 0.0
-    tilt_deg: float = 0.0
-    mirror: float = 0.0
-    size: float = 0.0
-    noise_m: float = 0.0
-    sparse: float = 0.0
-    sparse_most: float = 6.0
-    unseen: float = 0.0
-    one_arm: float = 0.0
-    poorer: float = 0.0
-    poorer_layout: str = "coco_17"
-    style: float = 0.0
+    crop: tuple[float, float] = option(
+        (0.1, 1.0), "smallest and largest share of the clip that a view shows", above=0.0, high=1.0
+    )
+    crop_frames: int = option(64, "a crop is at least this long, or the whole clip", low=1)
+    rotate_by: str = option(
+        "clip", "what turns a view upright: the clip's first frame (published), or its own (robot)", choices=ROTATE_BY
+    )
+    corruption: float = option(0.5, "probability of joint corruption; otherwise the pose is sheared", low=0.0, high=1.0)
+    corrupted_share: float = option(0.6, "share of the joints that are corrupted", low=0.0, high=1.0)
+    shear: float = option(1.0, "largest off-diagonal entry of the shear", low=0.0)
+    yaw_deg: float = option(0.0, "largest turn about the vertical", low=0.0, high=180.0)
+    tilt_deg: float = option(0.0, "largest turn about a random horizontal axis", low=0.0, high=180.0)
+    mirror: float = option(0.0, "probability of a mirror image, left and right swapped", low=0.0, high=1.0)
+    size: float = option(0.0, "largest share by which a person is larger or smaller", low=0.0, below=1.0)
+    noise_m: float = option(0.0, "largest standard deviation of noise on each coordinate, metres", low=0.0)
+    sparse: float = option(0.0, "probability of a lower frame rate", low=0.0, high=1.0)
+    sparse_most: float = option(6.0, "most frames of the clip that one frame of a sparse view stands for", low=1.0)
+    unseen: float = option(0.0, "probability that a limb or some joints are unseen, for a time", low=0.0, high=1.0)
+    one_arm: float = option(0.0, "probability that one arm, either, is unseen all the time", low=0.0, high=1.0)
+    poorer: float = option(
+        0.0, "probability that the skeleton is derived from the joints of a poorer layout", low=0.0, high=1.0
+    )
+    poorer_layout: str = option("coco_17", "that layout, or several with commas between, of which each sample gets one")
+    style: float = option(
+        0.0, "probability that the skeleton is redrawn as another tracker would draw it", low=0.0, high=1.0
+    )
 
     def __post_init__(self) -> None:
-        if self.rotate_by not in ("clip", "window"):
-            raise ValueError(f"rotate_by is 'clip' or 'window', not '{self.rotate_by}'")
-        if not 0.0 < self.crop[0] <= self.crop[1] <= 1.0:
-            raise ValueError(f"crop is a smallest and a largest share above 0 and up to 1, not {self.crop}")
+        if self.crop[0] > self.crop[1]:
+            raise ValueError(f"crop is {self.crop}, must be a smallest and a largest share")
 
 
 NO_VARIATION = ViewOptions(crop=(1.0, 1.0), corruption=0.0, shear=0.0)
 """The whole clip as it is."""
 
 
+def _in_single_precision(made: Made) -> Made:
+    """Views are made in float32 under mixed precision as well: 8 or 11 bits are too coarse for metres."""
+
+    @functools.wraps(made)
+    def wrapper(batch: ClipBatch, *args: Any, **kwargs: Any) -> Tensor:
+        with torch.autocast(batch.first.device.type, enabled=False):
+            return made(batch, *args, **kwargs)
+
+    return cast(Made, wrapper)
+
+
+@_in_single_precision
 def make_views(batch: ClipBatch, options: ViewOptions, count: int, generator: torch.Generator) -> Tensor:
     """Draw views of clips.
 
@@ -106,6 +109,7 @@ def make_views(batch: ClipBatch, options: ViewOptions, count: int, generator: to
     return _varied(joints, batch.rotation.repeat(count, 1, 1), options, draw).unflatten(0, (count, clips))
 
 
+@_in_single_precision
 def make_windows(batch: ClipBatch, positions: Tensor, options: ViewOptions, generator: torch.Generator) -> Tensor:
     """Draw one view of each clip at given frames (N, 64) after its first: (N, 3, 64, V, M). Nothing is cropped."""
     draw = _Draw(generator, batch.joints.device, len(batch))
@@ -131,6 +135,7 @@ def _varied(joints: Tensor, rotation: Tensor, options: ViewOptions, draw: _Draw)
     return _augment(joints, options, draw).permute(0, 4, 1, 3, 2)
 
 
+@_in_single_precision
 def centre_crop(batch: ClipBatch, share: float = 1.0, *, rotate_by: str = "clip", observed: float = 1.0) -> Tensor:
     """The middle `share` of each clip, as published for tests: (N, 3, 64, V, M).
 

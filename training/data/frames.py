@@ -8,7 +8,7 @@ first frame is held, as on the robot. Background is class 0, action i class i + 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from training.data.archive import Archive
-from training.data.clips import ClipBatch
+from training.data.clips import ClipBatch, hold_joints
 from usdrl_ros.recording import Segment
 from usdrl_ros.skeleton.normalize import upright_rotation
 from usdrl_ros.skeleton.window import frame_times
@@ -89,6 +89,10 @@ class WindowBatch:
         """The same on another device."""
         return WindowBatch(*(getattr(self, field.name).to(device) for field in fields(self)))
 
+    def held(self, joints: Tensor) -> WindowBatch:
+        """The same, with all joints (F, M, V, 3) that the clips' `first` counts from."""
+        return replace(self, clips=self.clips.held(joints))
+
     def pin_memory(self) -> WindowBatch:
         """The same in pinned memory (the data loader calls this before a copy to a GPU)."""
         return WindowBatch(*(getattr(self, field.name).pin_memory() for field in fields(self)))
@@ -125,6 +129,7 @@ class FrameSource:
         """(T,) class of each recorded frame."""
         self._rotation: dict[int, np.ndarray] = {}
         self._segments: dict[int, np.ndarray] = {}
+        self._is_held = False
         for recording in self.recordings:
             stamps, joints, segments = archive.recording_of(recording)
             self.stamps[recording], self._segments[recording] = np.asarray(stamps), segments
@@ -174,18 +179,32 @@ class FrameSource:
         # A hair's breadth covers rounding where a window begins with the recording.
         return Window(recording, positions, times >= clock[0] - 1e-6 * span)
 
+    @property
+    def bytes(self) -> int:
+        """What all joints of the archive take, held on a device."""
+        return len(self.archive.joints) * self._people * self.archive.joints.shape[2] * 3 * 4
+
+    def hold(self, device: torch.device | str) -> Tensor:
+        """All joints of the archive, (F, M, V, 3) on a device; from now on batches have none of their own."""
+        self._is_held = True
+        return hold_joints([self.archive.joints], self._people, device)[0]
+
     def batch(self, windows: Sequence[Window], index: Sequence[int] | None = None) -> WindowBatch:
         """Windows with their joints and labels; `index` numbers them in their data set."""
         people, vertices = self._people, self.archive.joints.shape[2]
         first = np.array([int(window.positions[0]) for window in windows])
         length = np.array([int(np.ceil(window.positions[-1])) + 1 for window in windows]) - first
         begin = np.concatenate([[0], np.cumsum(length)[:-1]])
-        joints = np.full((int(length.sum()), people, vertices, 3), np.nan, np.float32)
+        frames_needed = 0 if self._is_held else int(length.sum())
+        joints = np.full((frames_needed, people, vertices, 3), np.nan, np.float32)
         labels = np.empty((len(windows), FRAMES), np.int64)
         for row, window in enumerate(windows):
             start = int(self.archive.first[window.recording]) + first[row]
-            frames = self.archive.joints[start : start + length[row], :people]
-            joints[begin[row] : begin[row] + length[row], : frames.shape[1]] = frames
+            if self._is_held:
+                begin[row] = start
+            else:
+                frames = self.archive.joints[start : start + length[row], :people]
+                joints[begin[row] : begin[row] + length[row], : frames.shape[1]] = frames
             stamps = self.stamps[window.recording]
             seconds = np.interp(window.positions, np.arange(len(stamps)), stamps)
             labels[row] = np.where(window.shown, self.label_at(window.recording, seconds), IGNORE)

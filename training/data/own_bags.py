@@ -7,7 +7,7 @@ messages of another source (`source` in dataset.yaml), and, if it is labelled, u
 who tests: see `own_dataset`.
 
 Seconds count from the first message. Joints with confidence 0 are unseen. A bag without true actions has no segments:
-it serves pretraining.
+it serves pretraining, and supervised tasks leave it out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,14 @@ from pathlib import Path
 import numpy as np
 
 from training.data.errors import DatasetError
-from training.data.own_dataset import Description, check_names, check_segments, protocols, read_description
+from training.data.own_dataset import (
+    Description,
+    check_names,
+    check_segments,
+    check_units,
+    protocols,
+    read_description,
+)
 from usdrl_ros.actions.events import Phase
 from usdrl_ros.bags.reader import TRUTH, BagError, read_events, read_messages, read_topics
 from usdrl_ros.recording import Recording, Segment
@@ -72,7 +79,7 @@ def _name(bag: Path, root: Path) -> str:
 
 
 def actions(root: Path) -> tuple[str, ...]:
-    """All actions that the bags tell of, in alphabetical order; what is wrong with a bag is for `read` to tell.
+    """All actions in the bags, in alphabetical order; a bag that is wrong is left to `read`.
 
     Raises:
         DatasetError: As `find`.
@@ -106,9 +113,11 @@ def read(source: Source) -> Recording:
             if person.person_id not in joints:
                 joints[person.person_id] = np.full(shape, np.nan)
             joints[person.person_id][index] = values
+    check_units(source, load_layout(layouts[0]), joints)
     segments = check_segments(_truth(source, first_ns), stamps, joints)
     subject = source.description.people.get(source.name, "")
-    return Recording(source.name, layouts[0], stamps, joints, segments, person=subject)
+    labelled = TRUTH in read_topics(source.path)
+    return Recording(source.name, layouts[0], stamps, joints, segments, subject, labelled=labelled)
 
 
 def _frames(source: Source) -> list[Frame]:

@@ -14,17 +14,20 @@ right, y down, z forward; `flu`, x forward, y left, z up. All are in metres and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
+from training.configuration import configuration, option
 from training.data.errors import DatasetError
+from usdrl_ros.bags.tables import normalised
+from usdrl_ros.configuration import ConfigurationError, parse, read_yaml
 from usdrl_ros.recording import Segment
-from usdrl_ros.skeleton.layouts import available_layouts
+from usdrl_ros.skeleton.body import LIMB, LIMB_M, UNITS, evidence
+from usdrl_ros.skeleton.layouts import Layout, available_layouts
 from usdrl_ros.sources.reader import DEFAULT_SOURCE, load_source
 
 FILE_NAME = "dataset.yaml"
@@ -38,17 +41,21 @@ _AXES = {
 }
 
 
-@dataclass(frozen=True)
+@configuration
 class Description:
     """The content of a `dataset.yaml`; see the module."""
 
-    layout: str = ""
-    axes: str = ""
-    source: str = DEFAULT_SOURCE
-    topic: str = ""
-    people: dict[str, str] = field(default_factory=dict)
-    test_people: tuple[str, ...] = ()
-    test_recordings: tuple[str, ...] = ()
+    layout: str = option("", "joint layout of the tables", choices=("", *available_layouts()))
+    axes: str = option("", "how x, y, z lie", choices=("", *_AXES))
+    source: str = option(DEFAULT_SOURCE, "of bags: whose skeletons they hold")
+    topic: str = option("", "of bags: the topic to read")
+    people: dict[str, str] = option({}, "who is recorded, by the recording's name")
+    test_people: tuple[str, ...] = option((), "people of the test part of the split by_people")
+    test_recordings: tuple[str, ...] = option((), "recordings of the test part of the split by_recordings")
+
+    def __post_init__(self) -> None:
+        if strangers := set(self.test_people) - set(self.people.values()):
+            raise ValueError(f"test_people names {', '.join(sorted(strangers))}, who are not among `people`")
 
     def upright(self, joints: np.ndarray) -> np.ndarray:
         """Joints (..., 3) with y up."""
@@ -66,25 +73,25 @@ def read_description(root: Path) -> Description:
     if not path.is_file():
         return Description()
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DatasetError(f"{path} cannot be read: {' '.join(str(error).split())}", "unreadable file") from error
-    known = [f.name for f in fields(Description)]
-    if not isinstance(content, dict) or not set(content) <= set(known):
-        found = ", ".join(sorted(map(str, set(content) - set(known)))) if isinstance(content, dict) else "no settings"
-        raise DatasetError(f"{path}: expected only {', '.join(known)}; found {found}")
-    description = Description(
-        layout=_text(path, content, "layout", available_layouts()),
-        axes=_text(path, content, "axes", tuple(_AXES)),
-        source=_text(path, content, "source") or DEFAULT_SOURCE,
-        topic=_text(path, content, "topic"),
-        people=_people(path, content.get("people") or {}),
-        test_people=_names(path, content, "test_people"),
-        test_recordings=_names(path, content, "test_recordings"),
-    )
-    if strangers := set(description.test_people) - set(description.people.values()):
-        raise DatasetError(f"{path}: test_people names {', '.join(sorted(strangers))}, who are not among `people`")
-    return description
+        content = read_yaml(path)
+        return parse(Description, {} if content is None else _without_empty(content), str(path))
+    except ConfigurationError as error:
+        raise DatasetError(str(error), "unreadable file") from error
+
+
+def _without_empty(content: Any) -> Any:
+    """Keys that are empty are as if they were not there; names have one spelling (NFC)."""
+    if not isinstance(content, dict):
+        return content
+    return {key: _one_spelling(value) for key, value in content.items() if value is not None}
+
+
+def _one_spelling(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(_one_spelling(key)): _one_spelling(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_one_spelling(item) for item in value]
+    return normalised(value) if isinstance(value, str) else value
 
 
 def protocols(root: Path) -> dict[str, Callable[[str, str, str], str]]:
@@ -151,26 +158,29 @@ def check_segments(
     return tuple(checked)
 
 
+def check_units(source: object, layout: Layout, people: Mapping[str, np.ndarray]) -> None:
+    """Refuse positions that are not in metres.
+
+    Args:
+        source: The recording, for messages.
+        layout: Its joint layout.
+        people: (T, V, 3) by person.
+
+    Raises:
+        DatasetError: Arms and legs have a person's length in another unit.
+    """
+    for person, joints in people.items():
+        limbs = evidence(layout.to_ntu25(joints)[0])[:, LIMB]
+        if not np.isfinite(limbs).any():
+            continue
+        limb = float(np.nanmedian(limbs))
+        if unit := next((unit for unit, factor in UNITS.items() if LIMB_M[0] <= limb * factor <= LIMB_M[1]), ""):
+            raise DatasetError(
+                f"{source}: the median limb of '{person}' is {limb:.4g} m long: the positions are in {unit}, "
+                "expected metres",
+                "not metres",
+            )
+
+
 def _part(value: str, test: tuple[str, ...]) -> str:
     return "test" if value in test else "train"
-
-
-def _text(path: Path, content: dict[str, Any], key: str, choices: tuple[str, ...] = ()) -> str:
-    value = content.get(key, "")
-    if not isinstance(value, str) or (value and choices and value not in choices):
-        expected = f"one of {', '.join(choices)}" if choices else "text"
-        raise DatasetError(f"{path}: {key} is {value!r}, expected {expected}")
-    return value
-
-
-def _names(path: Path, content: dict[str, Any], key: str) -> tuple[str, ...]:
-    value = content.get(key) or []
-    if not isinstance(value, list) or not all(isinstance(name, (str, int)) for name in value):
-        raise DatasetError(f"{path}: {key} is {value!r}, expected a list of names")
-    return tuple(str(name) for name in value)
-
-
-def _people(path: Path, value: Any) -> dict[str, str]:
-    if not isinstance(value, dict) or not all(isinstance(name, (str, int)) for pair in value.items() for name in pair):
-        raise DatasetError(f"{path}: people is {value!r}, expected one line `recording: person` for each recording")
-    return {str(recording): str(person) for recording, person in value.items()}

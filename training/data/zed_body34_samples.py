@@ -78,7 +78,7 @@ def read(source: Path) -> Recording:
         found = np.full((len(instants), len(JOINTS), 3), np.nan)
         found[at[of]] = joints[of] * (-1.0, 1.0, -1.0)
         by_person[f"person_{number}"] = found
-    return Recording(source.stem, LAYOUT, instants - instants[0], by_person)
+    return Recording(source.stem, LAYOUT, instants - instants[0], by_person, labelled=False)
 
 
 def _frames(content: Any) -> list[dict[str, Any]]:

@@ -8,7 +8,6 @@ shares, with gradients.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -16,28 +15,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from training.configuration import configuration, option
+
 DOMAINS = ("temporal", "spatial", "instance")
 
 
-@dataclass(frozen=True)
+@configuration
 class LossWeights:
-    """Weights of the terms; the defaults are published (arXiv 2412.09220, the authors' code).
+    """Weights of the terms; the defaults are published (arXiv 2412.09220, the authors' code)."""
 
-    Args:
-        consistency, variance, correlation: Of the three terms; the TPAMI code sets the last to 0.
-        tokens: Of the temporal and of the spatial domain, beside the instance's 1.
-        standard_deviation: Of the hinge on each dimension's deviation, beside the covariance's 1.
-        redundancy: Of the off-diagonal entries of the cross-correlation, beside the diagonal's 1.
-        modalities: Of the consistency between each modality's features and the fused ones (a unified model only).
-    """
-
-    consistency: float = 5.0
-    variance: float = 1.0
-    correlation: float = 1e-3
-    tokens: float = 0.5
-    standard_deviation: float = 5.0
-    redundancy: float = 0.005
-    modalities: float = 5.0
+    consistency: float = option(5.0, "of the consistency of views", low=0.0)
+    variance: float = option(1.0, "of variance and covariance", low=0.0)
+    correlation: float = option(1e-3, "of the cross-correlation; the TPAMI code sets it to 0", low=0.0)
+    tokens: float = option(0.5, "of the temporal and of the spatial domain, beside the instance's 1", low=0.0)
+    standard_deviation: float = option(5.0, "of the hinge on deviations, beside the covariance's 1", low=0.0)
+    redundancy: float = option(0.005, "of off-diagonal cross-correlation, beside the diagonal's 1", low=0.0)
+    modalities: float = option(5.0, "of each modality's consistency with the fused features (unified model)", low=0.0)
 
 
 def consistency(views: Sequence[Tensor]) -> Tensor:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict
 from typing import Any
 
+from training.configuration import build, configuration, option
 from training.model.dste import DSTE
 from training.model.encoder import ATTENTION, Encoder
 from training.model.modalities import MODALITIES, PARENTS
@@ -13,61 +14,35 @@ from training.model.sttr import STTR
 ARCHITECTURES = ("dste", "sttr")
 
 
-@dataclass(frozen=True)
+@configuration
 class ModelOptions:
     """What a model is built from; stored in its checkpoint.
 
-    Args:
-        actions: K names, in the order of the outputs; background is not among them. None for an encoder without heads.
-        modalities: Inputs of the encoder, of joint, bone and motion.
-        architecture: "dste" (dense) or "sttr" (plain transformer).
-        width: H. Published: 1024.
-        heads: Heads of the attention. Published: 1.
-        layers: Layers a stream.
-        frames, joints, people: T, V, M of the input.
-        attention: "full", or "causal" in the temporal stream (see `Encoder`).
-        gap: DSTE: every how many tokens DSA keeps one as it was.
-        alpha: DSTE: share of CA in a layer.
-        drop_path: DSTE: share of samples for which a residual branch is left out in training.
-
     Raises:
-        ValueError: A value cannot be; the message names it.
+        ValueError: A value is not allowed; the message names it.
     """
 
-    actions: tuple[str, ...] = ()
-    modalities: tuple[str, ...] = MODALITIES
-    architecture: str = "dste"
-    width: int = 256
-    heads: int = 1
-    layers: int = 2
-    frames: int = 64
-    joints: int = 25
-    people: int = 2
-    attention: str = "full"
-    gap: int = 4
-    alpha: float = 0.5
-    drop_path: float = 0.1
+    actions: tuple[str, ...] = option((), "K names in the order of the outputs, without background; none: no heads")
+    modalities: tuple[str, ...] = option(MODALITIES, "inputs of the encoder", choices=MODALITIES)
+    architecture: str = option("dste", "dste (dense) or sttr (plain transformer)", choices=ARCHITECTURES)
+    width: int = option(256, "H; published: 1024", low=2)
+    heads: int = option(1, "attention heads; published: 1", low=1)
+    layers: int = option(2, "layers a stream", low=1)
+    frames: int = option(64, "T of the input", low=1)
+    joints: int = option(25, "V of the input", choices=tuple(PARENTS))
+    people: int = option(2, "M of the input", low=1)
+    attention: str = option("full", "full, or causal in the temporal stream (see `Encoder`)", choices=ATTENTION)
+    gap: int = option(4, "DSTE: every how many tokens DSA keeps one as it was", low=1)
+    alpha: float = option(0.5, "DSTE: share of CA in a layer", low=0.0, high=1.0)
+    drop_path: float = option(0.1, "DSTE: share of samples without a residual branch in training", low=0.0, below=1.0)
 
     def __post_init__(self) -> None:
         if not self.modalities or len(set(self.modalities)) < len(self.modalities):
-            raise ValueError(f"modalities {self.modalities}: give one or more distinct of {', '.join(MODALITIES)}")
-        if unknown := set(self.modalities) - set(MODALITIES):
-            raise ValueError(f"unknown modality '{min(unknown)}'; known are {', '.join(MODALITIES)}")
+            raise ValueError(f"modalities are {self.modalities}: give one or more distinct ones")
         if len(set(self.actions)) < len(self.actions):
             raise ValueError(f"actions are not distinct: {', '.join(self.actions)}")
-        for name, known in (("architecture", ARCHITECTURES), ("attention", ATTENTION), ("joints", tuple(PARENTS))):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} {getattr(self, name)!r} is not known; known are {', '.join(map(str, known))}")
-        for name in ("width", "heads", "layers", "frames", "people", "gap"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} {value!r} is no whole number from 1")
         if self.width % 2 or self.width % self.heads:
-            raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}, or is odd")
-        if not 0.0 <= self.alpha <= 1.0:
-            raise ValueError(f"alpha {self.alpha} is not in 0..1")
-        if not 0.0 <= self.drop_path < 1.0:
-            raise ValueError(f"drop_path {self.drop_path} is not from 0 to below 1")
+            raise ValueError(f"width is {self.width}, must be even and a multiple of heads ({self.heads})")
 
     def as_dict(self) -> dict[str, object]:
         """Plain values, for a checkpoint that loads with `weights_only=True`."""
@@ -75,15 +50,12 @@ class ModelOptions:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ModelOptions:
-        """From what `as_dict` gave, of this version or an older one (what it did not know has its default).
+        """From what `as_dict` returned, in this version or an older one (missing keys have their defaults).
 
         Raises:
-            ValueError: A key is not known, or a value cannot be.
+            ValueError: A key is not known, or a value is not allowed.
         """
-        if unknown := set(values) - {field.name for field in fields(cls)}:
-            raise ValueError(f"unknown options of a model: {', '.join(sorted(unknown))}")
-        plain: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
-        return cls(**plain)
+        return build(cls, values, "the model's options")
 
 
 def encoder(options: ModelOptions) -> Encoder:

@@ -43,7 +43,7 @@ class USDRL(nn.Module):
 
     def frame_features(self, temporal: Tensor, spatial: Tensor) -> Tensor:
         """y_t (N, T, H) and y_s (N, M*V, H) to what detection takes: (N, T, 2H)."""
-        return torch.cat([temporal, self.pooling @ spatial], -1)
+        return torch.cat([temporal, (self.pooling @ spatial).type_as(temporal)], -1)
 
     def forward(self, skeletons: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Take (N, 3, T, V, M); give detection (N, T, K+1), recognition (N, K), embedding (N, 2H)."""

@@ -19,14 +19,14 @@ import sys
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from training.configuration import ConfigError, load, option
+from training.configuration import ConfigError, configuration, load, option
 from training.data.acted import TRAIN_SEED, VALIDATION_SEED, act
 from training.data.archive import Archive, ArchiveWriter
 from training.data.joining import Piece, join
@@ -38,26 +38,18 @@ ACTOR = "actor"
 PARTS = ("train", "validation", "test")
 
 
-@dataclass(frozen=True)
+@configuration
 class SetOptions:
-    """What is taken of one data set.
+    """What is taken of one data set."""
 
-    Args:
-        split: Split of its archive that says who is tested; "all": nobody.
-        validation: People of the training part who are validated on.
-        untrimmed: Its recordings are whole takes, and stay as they are.
-        in_order: Clips are joined in the order of their stamps; otherwise in random orders.
-        slots: Which of the people of a recording are sessions of their own; an interaction's label is that of both.
-    """
-
-    split: str
-    validation: tuple[str, ...] = ()
-    untrimmed: bool = False
-    in_order: bool = False
-    slots: int = 1
+    split: str = option(help="split of its archive that says who is tested; all: nobody")
+    validation: tuple[str, ...] = option((), "people of the training part who are validated on")
+    untrimmed: bool = option(False, "its recordings are whole takes, and stay as they are")
+    in_order: bool = option(False, "clips are joined in the order of their stamps; otherwise in random orders")
+    slots: int = option(1, "people of a recording who are sessions of their own, with the same label", low=1)
 
 
-@dataclass(frozen=True)
+@configuration
 class SessionsConfig:
     """The keys of the YAML file."""
 
@@ -65,10 +57,10 @@ class SessionsConfig:
     vocabulary: str = option(help="YAML file of the actions")
     sets: dict[str, SetOptions] = option(help="data set: what is taken of it")
     archives: str = option("archives", "directory that holds the archives")
-    clips: int = option(12, "most clips of a session; those in order are one session")
-    repeats: int = option(2, "in how many orders training clips are joined")
-    acted: dict[str, int] = option({}, "part (train, validation): takes of the actor")
-    seed: int = option(0, "of orders, passages and idle stretches")
+    clips: int = option(12, "most clips of a session; those in order are one session", low=1)
+    repeats: int = option(2, "in how many orders training clips are joined", low=1)
+    acted: dict[str, int] = option({}, "part (train, validation): takes of the actor", low=0)
+    seed: int = option(0, "of orders, passages and idle stretches", low=0)
 
 
 def sessions(config: SessionsConfig, vocabulary: Vocabulary) -> Iterator[tuple[Recording, str]]:
@@ -81,7 +73,7 @@ def sessions(config: SessionsConfig, vocabulary: Vocabulary) -> Iterator[tuple[R
         archive = Archive(Path(config.archives) / name)
         parts = parts_of(archive, options)
         if options.untrimmed:
-            for index in np.flatnonzero(parts != ""):
+            for index in np.flatnonzero((parts != "") & archive.labelled):
                 yield _take(archive, int(index), vocabulary), str(parts[index])
         else:
             yield from _joined(config, archive, options, parts, vocabulary)

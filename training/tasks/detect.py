@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from training.configuration import ConfigError, RunOptions, option, parse
+from training.configuration import RunOptions, configuration, option
 from training.data.frames import FRAMES
-from training.runs import Record, say
+from training.runs import Record, command, say
 from training.tasks.frame_scores import FrameScores, decoded_events, runs_above
 from training.tasks.framewise import FramewiseConfig, judge
 from usdrl_ros.evaluation.metrics.detection import (
@@ -36,17 +35,15 @@ POSTPROCESSING = ("authors", "events")
 ROBOT = Settings()
 
 
-@dataclass(frozen=True)
+@configuration
 class DetectConfig(FramewiseConfig):
     """One detection run; the keys of its YAML file."""
 
-    postprocessing: tuple[str, ...] = option(POSTPROCESSING, "authors: runs above a threshold; events: the robot's")
-    threshold: float = option(0.02, "authors: least probability of a frame of a detection")
+    postprocessing: tuple[str, ...] = option(
+        POSTPROCESSING, "authors: runs above a threshold; events: the robot's", choices=POSTPROCESSING
+    )
+    threshold: float = option(0.02, "authors: least probability of a frame of a detection", low=0.0, high=1.0)
     settings: Settings = option(ROBOT, "events: settings as on the robot")
-
-    def __post_init__(self) -> None:
-        if unknown := sorted(set(self.postprocessing) - set(POSTPROCESSING)):
-            raise ConfigError(f"postprocessing {', '.join(unknown)}: known are {', '.join(POSTPROCESSING)}")
 
 
 def detections(config: DetectConfig, kind: str, score: FrameScores, actions: Sequence[str]) -> list[Interval]:
@@ -90,19 +87,16 @@ def detect(config: DetectConfig, run: RunOptions) -> Record:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    try:
-        config, run = parse(DetectConfig, "python -m training.tasks.detect", __doc__ or "", arguments)
-        record = detect(config, run)
-    except ValueError as error:
-        print(f"training.tasks.detect: {error}", file=sys.stderr)
-        return 1
+    return command("detect", DetectConfig, __doc__, detect, _report, arguments)
+
+
+def _report(config: DetectConfig, run: RunOptions, record: Record) -> None:
     for part, found in (("validation", record.metrics.get("validation", {})), ("test", record.metrics)):
         if "frame_accuracy" in found:
             values = [f"frame accuracy {found['frame_accuracy']:.3f}"]
             values += [f"{kind} mAP_action@0.5 {found[f'{kind}_map_action_0.5']:.3f}" for kind in config.postprocessing]
             say(f"{part}: {', '.join(values)}")
     say(f"wrote {run.output}: {record.seconds:.0f} s")
-    return 0
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from training.checkpoints import read_checkpoint
-from training.configuration import ConfigError, RunOptions, option, parse
+from training.configuration import ConfigError, RunOptions, configuration, option
 from training.data.archive import Archive
 from training.model.usdrl import USDRL
-from training.runs import Record
+from training.runs import Record, command, say
 from training.tasks.features import device_of
 from training.tasks.parts import take_parts
 from training.tasks.recognize import score
@@ -33,7 +32,7 @@ from training.tasks.scores import measures
 CURVE = "curve.png"
 
 
-@dataclass(frozen=True)
+@configuration
 class EarlyConfig:
     """One run of early prediction; the keys of its YAML file."""
 
@@ -42,13 +41,15 @@ class EarlyConfig:
     checkpoints: tuple[str, ...] = option(help="of recognition, whose probabilities are averaged")
     archives: str = option("archives", "directory that holds the archives")
     split: str = option("", "split of the archive; none: the data set's usual one")
-    shares: tuple[float, ...] = option(tuple(tenth / 10 for tenth in range(1, 11)), "observed shares of the clips")
+    shares: tuple[float, ...] = option(
+        tuple(tenth / 10 for tenth in range(1, 11)), "observed shares of the clips", above=0.0, high=1.0
+    )
 
     def __post_init__(self) -> None:
         if not self.checkpoints:
             raise ConfigError("checkpoints: give one or more of training.tasks.recognize")
-        if not self.shares or not all(0.0 < share <= 1.0 for share in self.shares):
-            raise ConfigError(f"shares are {self.shares}; give some, each above 0 and up to 1")
+        if not self.shares:
+            raise ConfigError("shares: give one or more")
 
 
 def early(config: EarlyConfig, run: RunOptions) -> Record:
@@ -118,16 +119,13 @@ def _recognizer(checkpoint: str, config: EarlyConfig, archive: Archive) -> tuple
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    try:
-        config, run = parse(EarlyConfig, "python -m training.tasks.early", __doc__ or "", arguments)
-        metrics = early(config, run).metrics
-    except ValueError as error:
-        print(f"training.tasks.early: {error}", file=sys.stderr)
-        return 1
-    for share, accuracy in zip(metrics["observed"], metrics["top1"], strict=True):
-        print(f"{share:4.0%} observed: top-1 {accuracy:.1%}")
-    print(f"{metrics['n_test']} clips: {run.output}")
-    return 0
+    return command("early", EarlyConfig, __doc__, early, _report, arguments)
+
+
+def _report(config: EarlyConfig, run: RunOptions, record: Record) -> None:
+    for share, accuracy in zip(record.metrics["observed"], record.metrics["top1"], strict=True):
+        say(f"{share:4.0%} observed: top-1 {accuracy:.1%}")
+    say(f"{record.metrics['n_test']} clips: {run.output}")
 
 
 if __name__ == "__main__":

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from training.checkpoints import load_checkpoint
-from training.configuration import ConfigError, option
+from training.configuration import ConfigError, configuration, option
 from training.data.archive import Archive
+from training.model.encoder import ATTENTION
 from training.model.modalities import MODALITIES
-from training.model.options import ModelOptions
+from training.model.options import ARCHITECTURES, ModelOptions
 from training.model.usdrl import USDRL
 
 
-@dataclass(frozen=True)
+@configuration
 class EncoderConfig:
     """The keys by which tasks say what to work on and which encoder to begin with."""
 
@@ -24,19 +25,33 @@ class EncoderConfig:
     archives: str = option("archives", "directory that holds the archives")
     split: str = option("", "split of the archive; none: the data set's usual one")
     also_tested: tuple[str, ...] = option((), "splits with smaller test parts, reported besides")
-    modalities: tuple[str, ...] = option((), "those to use; none: all of the checkpoint, joint for a random encoder")
-    architecture: str = option("", "dste or sttr; none: as the checkpoint, dste for a random encoder")
-    width: int = option(0, "H; 0: as the checkpoint, 256 for a random encoder")
-    heads: int = option(0, "attention heads; 0: as the checkpoint, 1 for a random encoder")
-    layers: int = option(0, "layers a stream; 0: as the checkpoint, 2 for a random encoder")
-    people: int = option(0, "M; 0: as the checkpoint, or the archive for a random encoder; 1: the main person alone")
-    attention: str = option("", "full or causal; none: as the checkpoint, full for a random encoder")
-    seed: int = option(0, "of everything random")
+    modalities: tuple[str, ...] = option(
+        (), "those to use; none: all of the checkpoint, joint for a random encoder", choices=MODALITIES
+    )
+    architecture: str = option(
+        "", "dste or sttr; none: as the checkpoint, dste for a random encoder", choices=("", *ARCHITECTURES)
+    )
+    width: int = option(0, "H; 0: as the checkpoint, 256 for a random encoder", low=0)
+    heads: int = option(0, "attention heads; 0: as the checkpoint, 1 for a random encoder", low=0)
+    layers: int = option(0, "layers a stream; 0: as the checkpoint, 2 for a random encoder", low=0)
+    people: int = option(
+        0, "M; 0: as the checkpoint, or the archive for a random encoder; 1: the main person alone", low=0
+    )
+    attention: str = option(
+        "", "full or causal; none: as the checkpoint, full for a random encoder", choices=("", *ATTENTION)
+    )
+    seed: int = option(0, "of everything random", low=0)
 
 
 def open_archive(config: EncoderConfig) -> Archive:
-    """The archive that a task works on."""
-    return Archive(Path(config.archives) / config.data)
+    """The archive that a task works on, its content checked.
+
+    Raises:
+        DatasetError: There is none, or its content is not what skeletons are.
+    """
+    archive = Archive(Path(config.archives) / config.data)
+    archive.check()
+    return archive
 
 
 def make_model(config: EncoderConfig, checkpoint: str, archive: Archive, drop_path: float = 0.1) -> USDRL:

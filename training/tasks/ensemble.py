@@ -11,27 +11,22 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from training.configuration import RunOptions
+from training.configuration import RunOptions, configuration, option
 from training.runs import RESULT, Record
 from training.tasks.scores import Scores
 
 
-@dataclass(frozen=True)
+@configuration
 class EnsembleConfig:
-    """Which runs are averaged.
+    """Which runs are averaged."""
 
-    Args:
-        name: Of the result.
-        runs: Their directories.
-    """
-
-    name: str
-    runs: tuple[str, ...]
+    name: str = option(help="name of the result")
+    runs: tuple[str, ...] = option(help="directories of the runs")
 
 
 def average(runs: Sequence[Path]) -> Scores:

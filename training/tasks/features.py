@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 import torch
@@ -13,9 +13,9 @@ from rich.progress import track
 from torch import Tensor
 from torch.nn import functional
 
-from training.configuration import RunOptions, option
+from training.configuration import RunOptions, configuration, option
 from training.data.archive import Archive, Clips
-from training.data.augmentations import ViewOptions, centre_crop, make_views
+from training.data.augmentations import ROTATE_BY, ViewOptions, centre_crop, make_views
 from training.data.clips import ClipBatch, ClipDataset, in_order
 from training.model.encoder import instance_feature
 from training.model.usdrl import USDRL
@@ -104,13 +104,15 @@ def observe(batch: ClipBatch, share: tuple[float, float], generator: torch.Gener
     return replace(batch, length=torch.floor(batch.length * drawn).clamp(min=1.0).to(batch.length))
 
 
-@dataclass(frozen=True)
+@configuration
 class FeatureConfig(EncoderConfig):
     """The keys of tasks that compare features of encoders as they are."""
 
     checkpoints: tuple[str, ...] = option((), "encoders, whose cosine similarities are averaged; none: a random one")
-    crop: float = option(1.0, "share of a clip, its middle, that is shown")
-    rotate_by: str = option("clip", "what turns a clip upright: its first frame, or that of the window shown")
+    crop: float = option(1.0, "share of a clip, its middle, that is shown", above=0.0, high=1.0)
+    rotate_by: str = option(
+        "clip", "what turns a clip upright: its first frame, or that of the window shown", choices=ROTATE_BY
+    )
 
 
 def directions(config: FeatureConfig, archive: Archive, parts: Sequence[Clips], device: torch.device) -> list[Tensor]:

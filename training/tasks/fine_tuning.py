@@ -13,11 +13,12 @@ from torch.utils.data import DataLoader
 
 from training.data.augmentations import ViewOptions, centre_crop, make_views
 from training.data.clips import ClipBatch, ClipDataset, ShuffledBatches, batches, in_order
+from training.data.held import Held
 from training.model.encoder import instance_feature
 from training.model.options import ModelOptions
 from training.model.usdrl import USDRL
 from training.optimization import adamw, cosine_schedule
-from training.runs import step_generator
+from training.runs import fit_batch, step_generator
 from training.tasks.features import BATCH, observe
 
 
@@ -72,10 +73,16 @@ class FineTuningData(lightning.LightningDataModule):
     ) -> None:
         super().__init__()
         self._train, self._validation = train, validation
-        self._batch_size, self._seed, self._workers = batch_size, seed, workers
+        self._seed, self._workers = seed, workers
+        self._batch_size = fit_batch(len(train), batch_size, "clips")
+        self.held = Held(train)
+
+    def on_after_batch_transfer(self, batch: ClipBatch, dataloader_idx: int) -> ClipBatch:
+        return self.held.complete(batch) if not len(batch.joints) else batch
 
     def train_dataloader(self) -> DataLoader[ClipBatch]:
         assert self.trainer is not None
+        self.held.place(self.trainer.strategy.root_device)
         sampler = ShuffledBatches(
             len(self._train),
             self._batch_size,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,15 @@ from lightning.pytorch.utilities import rank_zero_only
 from rich.progress import track
 from torch.utils.data import DataLoader
 
-from training.configuration import ConfigError, RunOptions, option, plain_values
+from training.configuration import ConfigError, RunOptions, configuration, option, plain_values
 from training.data.archive import Archive
 from training.data.augmentations import NO_VARIATION, ViewOptions
 from training.data.clips import ShuffledBatches, take
 from training.data.errors import DatasetError
 from training.data.frames import FrameSource, RandomWindows, SlidingWindows, WindowBatch, WindowLength, merge
+from training.data.held import Held
 from training.model.usdrl import USDRL
-from training.runs import Record, make_trainer, train
+from training.runs import Record, fit_batch, make_trainer, train
 from training.tasks.encoders import EncoderConfig, make_model, open_archive
 from training.tasks.features import device_of
 from training.tasks.frame_module import FramewiseModule, frame_logits, moving_average, plain_windows
@@ -43,7 +44,7 @@ SHEARED = replace(NO_VARIATION, rotate_by="window", shear=0.15)
 """Windows turned upright as on the robot, with a small shear."""
 
 
-@dataclass(frozen=True)
+@configuration
 class FramewiseConfig(EncoderConfig):
     """The keys that detection and segmentation share."""
 
@@ -52,23 +53,25 @@ class FramewiseConfig(EncoderConfig):
     scores: tuple[str, ...] = option((), "directories of runs whose scores are averaged, instead of training")
     validation_people: tuple[str, ...] = option((), "people of the training part to validate on instead")
     test: bool = option(True, "judge the test part at the end")
-    window_s: float = option(5.0, "seconds of a window")
-    window_frames: int = option(0, "recorded frames of a window instead of seconds; published: 64")
-    hop: float = option(0.1, "from one window of a test to the next, as a share of the window")
-    windows_per_epoch: int = option(1024, "random windows that make an epoch")
-    slower: float = option(1.0, "largest factor by which actions are slower than recorded")
-    faster: float = option(1.0, "largest factor by which actions are faster than recorded")
+    window_s: float = option(5.0, "seconds of a window", above=0.0)
+    window_frames: int = option(0, "recorded frames of a window instead of seconds; published: 64", low=0)
+    hop: float = option(0.1, "from one window of a test to the next, as a share of the window", above=0.0)
+    windows_per_epoch: int = option(1024, "random windows that make an epoch", low=1)
+    slower: float = option(1.0, "largest factor by which actions are slower than recorded", low=1.0)
+    faster: float = option(1.0, "largest factor by which actions are faster than recorded", low=1.0)
     view: ViewOptions = option(SHEARED, "how windows vary (nothing is cropped)")
-    batch_size: int = option(64, "windows a step, over all devices")
-    epochs: int = option(40, "of windows_per_epoch each")
-    learning_rate: float = option(1e-3, "largest of AdamW, with a warm-up and cosine decay")
-    encoder_rate: float = option(1.0, "the encoder's learning rate as a share of the head's")
-    warmup: float = option(0.1, "share of the steps over which the learning rate rises")
-    weight_decay: float = option(0.05, "of weight matrices")
-    label_smoothing: float = option(0.0, "share of a label that is spread over all classes")
-    drop_path: float = option(0.1, "share of samples for which a residual branch is left out")
-    averaging: float = option(0.99, "decay of the weights' moving average a step, which is what is kept; 0: none")
-    workers: int = option(0, "processes that read windows")
+    batch_size: int = option(64, "windows a step, over all devices", low=1)
+    epochs: int = option(40, "of windows_per_epoch each", low=1)
+    learning_rate: float = option(1e-3, "largest of AdamW, with a warm-up and cosine decay", above=0.0)
+    encoder_rate: float = option(1.0, "the encoder's learning rate as a share of the head's", low=0.0)
+    warmup: float = option(0.1, "share of the steps over which the learning rate rises", low=0.0, high=1.0)
+    weight_decay: float = option(0.05, "of weight matrices", low=0.0)
+    label_smoothing: float = option(0.0, "share of a label that is spread over all classes", low=0.0, below=1.0)
+    drop_path: float = option(0.1, "share of samples for which a residual branch is left out", low=0.0, below=1.0)
+    averaging: float = option(
+        0.99, "decay of the weights' moving average a step, which is what is kept; 0: none", low=0.0, below=1.0
+    )
+    workers: int = option(0, "processes that read windows", low=0)
 
     @property
     def length(self) -> WindowLength:
@@ -85,6 +88,8 @@ class FramewiseData(lightning.LightningDataModule):
         parts = recordings_of(config, archive)
         source = FrameSource(archive, parts["train"], config.length, people)
         self.window_s = source.window_s
+        self.held = Held(source)
+        self._batch_size = fit_batch(config.windows_per_epoch, config.batch_size, "windows of an epoch")
         self._windows = RandomWindows(
             source,
             config.windows_per_epoch,
@@ -98,12 +103,16 @@ class FramewiseData(lightning.LightningDataModule):
             if len(parts[part]) and (part == "validation" or config.test)
         }
 
+    def on_after_batch_transfer(self, batch: WindowBatch, dataloader_idx: int) -> WindowBatch:
+        return self.held.complete(batch) if not len(batch.clips.joints) else batch
+
     def train_dataloader(self) -> DataLoader[WindowBatch]:
         assert self.trainer is not None
         config = self._config
+        self.held.place(self.trainer.strategy.root_device)
         sampler = ShuffledBatches(
             len(self._windows),
-            config.batch_size,
+            self._batch_size,
             config.seed,
             rank=self.trainer.global_rank,
             processes=self.trainer.world_size,
@@ -123,12 +132,15 @@ class FramewiseData(lightning.LightningDataModule):
 
 
 def recordings_of(config: FramewiseConfig, archive: Archive) -> dict[str, np.ndarray]:
-    """Indices of the recordings that a run trains on, validates on and tests on.
+    """Indices of the labelled recordings that a run trains on, validates on and tests on.
 
     Raises:
         DatasetError: There is no such split or person, or nobody is left to train on.
     """
-    training, test = (archive.split(config.split or None, part) for part in ("train", "test"))
+    training, test = (archive.labelled_only(archive.split(config.split or None, part)) for part in ("train", "test"))
+    for part, found in (("training", training), ("test", test)):
+        if not len(found):
+            raise DatasetError(f"no recording of the {part} part of {archive.directory} has labels")
     held_out = np.zeros(len(training), bool)
     if config.validation_people:
         held_out = archive.of_people(config.validation_people)[training]

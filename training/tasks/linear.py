@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.curves import save_curves
+from training.finite import TrainingError
 from training.tasks.features import progress
 
 
@@ -70,6 +71,9 @@ def fit_linear(
 
     Returns:
         Weight (K, D), bias (K,), on the CPU, and the learning curve.
+
+    Raises:
+        TrainingError: The loss is not finite.
     """
     device, (_, count, width) = views.device, views.shape
     mean, deviation = views.new_zeros(width), views.new_ones(width)
@@ -107,6 +111,8 @@ def fit_linear(
             held_out, truth = (each.to(device) for each in validation)
             with torch.no_grad():
                 accuracy = float((layer((held_out - mean) / deviation).argmax(-1) == truth).float().mean())
+        if not bool(torch.isfinite(loss_sum)):
+            raise TrainingError(f"the loss is {float(loss_sum)} in epoch {epoch}: try a lower learning_rate")
         curve.append(Epoch(epoch, float(loss_sum) / count, float(right) / count, accuracy))
     with torch.no_grad():
         weight = layer.weight / deviation

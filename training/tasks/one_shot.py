@@ -13,32 +13,29 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from training.configuration import ConfigError, RunOptions, option, parse
+from training.configuration import ConfigError, RunOptions, configuration, option
 from training.data.archive import Archive, Clips
 from training.data.errors import DatasetError
-from training.runs import Record
+from training.runs import Record, command, say
 from training.tasks.encoders import open_archive
 from training.tasks.features import FeatureConfig, device_of, directions
 from training.tasks.parts import smaller_tests, take_parts
 from training.tasks.scores import measures
 
 
-@dataclass(frozen=True)
+@configuration
 class OneShotConfig(FeatureConfig):
     """One run of one-shot recognition; the keys of its YAML file."""
 
-    draws: int = option(20, "how often exemplars are drawn")
+    draws: int = option(20, "how often exemplars are drawn", low=1)
     novel_classes: tuple[str, ...] = option((), "actions to tell apart; none: all")
     exemplars: tuple[str, ...] = option((), "recordings, one an action, instead of drawn ones")
 
     def __post_init__(self) -> None:
-        if self.draws < 1:
-            raise ConfigError(f"draws is {self.draws}, expected 1 or more")
         if self.exemplars and (self.novel_classes or self.also_tested):
             raise ConfigError("exemplars say what the classes and the tests are: leave novel_classes, also_tested out")
 
@@ -128,15 +125,13 @@ def _given(config: OneShotConfig, archive: Archive) -> tuple[Clips, Clips]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    try:
-        config, run = parse(OneShotConfig, "python -m training.tasks.one_shot", __doc__ or "", arguments)
-        metrics = one_shot(config, run).metrics
-    except ValueError as error:
-        print(f"training.tasks.one_shot: {error}", file=sys.stderr)
-        return 1
-    spread = f"{metrics['top1']:.1%} +- {metrics['top1_std']:.1%}"
-    print(f"top-1 {spread} of {metrics['n_test']} clips, {metrics['n_classes']} classes: {run.output}")
-    return 0
+    return command("one_shot", OneShotConfig, __doc__, one_shot, _report, arguments)
+
+
+def _report(config: OneShotConfig, run: RunOptions, record: Record) -> None:
+    spread = f"{record.metrics['top1']:.1%} +- {record.metrics['top1_std']:.1%}"
+    counts = f"{record.metrics['n_test']} clips, {record.metrics['n_classes']} classes"
+    say(f"top-1 {spread} of {counts}: {run.output}")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import lightning
@@ -23,23 +22,24 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from training.configuration import ConfigError, option, parse, plain_values
+from training.configuration import RunOptions, configuration, option, plain_values
 from training.data.archive import Archive, Clips
 from training.data.augmentations import ViewOptions, make_views
 from training.data.clips import ClipBatch, ClipDataset, ShuffledBatches, batches
-from training.model.encoder import instance_feature
+from training.data.held import Held
+from training.model.encoder import ATTENTION, instance_feature
 from training.model.losses import DOMAINS, LossWeights, feature_decorrelation, gather, modality_consistency
-from training.model.modalities import modality
-from training.model.options import ModelOptions
+from training.model.modalities import MODALITIES, modality
+from training.model.options import ARCHITECTURES, ModelOptions
 from training.model.projectors import Projectors
 from training.model.usdrl import USDRL
 from training.optimization import cosine_schedule
-from training.runs import Record, RunOptions, make_trainer, say, step_generator, train
+from training.runs import Record, command, fit_batch, make_trainer, say, step_generator, train
 
 FUSED = "fused"
 
 
-@dataclass(frozen=True)
+@configuration
 class PretrainConfig:
     """One pretraining run; the keys of its YAML file."""
 
@@ -47,27 +47,35 @@ class PretrainConfig:
     data: dict[str, str] = option(help="archive: split whose training part is used, or 'all'")
     archives: str = option("archives", "directory that holds the archives")
     without_people: dict[str, tuple[str, ...]] = option({}, "archive: people to leave out (to validate on)")
-    window_s: dict[str, float] = option({}, "archive: cut whole recordings into windows of seconds, not by label")
-    modalities: tuple[str, ...] = option(("joint",), "one, or several for a unified model")
-    architecture: str = option("dste", "dste or sttr")
-    width: int = option(1024, "H")
-    heads: int = option(1, "attention heads")
-    layers: int = option(2, "layers a stream")
-    people: int = option(2, "M")
-    attention: str = option("full", "of the temporal stream: full or causal")
-    drop_path: float = option(0.1, "share of samples for which a residual branch is left out")
-    views: int = option(4, "views of each clip, at least 2")
-    modalities_a_step: int = option(0, "of a unified model: how many, drawn anew, pass alone beside the fused; 0: all")
+    window_s: dict[str, float] = option(
+        {}, "archive: cut whole recordings into windows of seconds, not by label", above=0.0
+    )
+    modalities: tuple[str, ...] = option(("joint",), "one, or several for a unified model", choices=MODALITIES)
+    architecture: str = option("dste", "dste or sttr", choices=ARCHITECTURES)
+    width: int = option(1024, "H", low=1)
+    heads: int = option(1, "attention heads", low=1)
+    layers: int = option(2, "layers a stream", low=1)
+    people: int = option(2, "M", low=1)
+    attention: str = option("full", "of the temporal stream: full or causal", choices=ATTENTION)
+    drop_path: float = option(0.1, "share of samples for which a residual branch is left out", low=0.0, below=1.0)
+    views: int = option(4, "views of each clip, at least 2", low=2)
+    modalities_a_step: int = option(
+        0, "of a unified model: how many, drawn anew, pass alone beside the fused; 0: all", low=0
+    )
     view: ViewOptions = option(ViewOptions(), "how the views vary")
     loss: LossWeights = option(LossWeights(), "weights of the loss terms")
-    batch_size: int = option(384, "clips a step, over all devices")
-    epochs: int = option(451, "passes over the clips")
-    learning_rate: float = option(5e-4, "of Adam")
-    drops: tuple[int, ...] = option((351,), "epochs after which the learning rate is a tenth; none: cosine decay")
-    warmup: float = option(0.0, "share of the steps over which the learning rate rises (with cosine decay)")
-    weight_decay: float = option(1e-5, "of Adam, coupled as published")
-    workers: int = option(0, "processes that read clips")
-    seed: int = option(0, "of everything random")
+    batch_size: int = option(384, "clips a step, over all devices", low=1)
+    epochs: int = option(451, "passes over the clips", low=1)
+    learning_rate: float = option(5e-4, "of Adam", above=0.0)
+    drops: tuple[int, ...] = option(
+        (351,), "epochs after which the learning rate is a tenth; none: cosine decay", low=1
+    )
+    warmup: float = option(
+        0.0, "share of the steps over which the learning rate rises (with cosine decay)", low=0.0, high=1.0
+    )
+    weight_decay: float = option(1e-5, "of Adam, coupled as published", low=0.0)
+    workers: int = option(0, "processes that read clips", low=0)
+    seed: int = option(0, "of everything random", low=0)
 
     def model(self, joints: int) -> ModelOptions:
         """The network that is pretrained."""
@@ -168,12 +176,18 @@ class PretrainData(lightning.LightningDataModule):
         super().__init__()
         self._config = config
         self.dataset = ClipDataset([clips_of(config, name) for name in config.data], config.people)
+        self.held = Held(self.dataset)
+        self.batch_size = fit_batch(len(self.dataset), config.batch_size, "clips")
+
+    def on_after_batch_transfer(self, batch: ClipBatch, dataloader_idx: int) -> ClipBatch:
+        return self.held.complete(batch)
 
     def train_dataloader(self) -> DataLoader[ClipBatch]:
         assert self.trainer is not None
+        self.held.place(self.trainer.strategy.root_device)
         sampler = ShuffledBatches(
             len(self.dataset),
-            self._config.batch_size,
+            self.batch_size,
             self._config.seed,
             rank=self.trainer.global_rank,
             processes=self.trainer.world_size,
@@ -185,6 +199,7 @@ class PretrainData(lightning.LightningDataModule):
 def clips_of(config: PretrainConfig, name: str) -> tuple[Archive, Clips]:
     """The clips that a run takes from one of its archives."""
     archive = Archive(f"{config.archives}/{name}")
+    archive.check()
     protocol = config.data[name]
     chosen = np.arange(len(archive)) if protocol == "all" else archive.split(protocol)
     if name in config.without_people:
@@ -201,8 +216,6 @@ def pretrain(config: PretrainConfig, run: RunOptions) -> Record:
     Raises:
         ValueError: An archive, a split or an option is not what it should be.
     """
-    if config.views < 2:
-        raise ConfigError(f"views is {config.views}: at least 2 are needed to compare")
     started = time.monotonic()
     lightning.seed_everything(config.seed, verbose=False)
     data = PretrainData(config)
@@ -218,14 +231,11 @@ def pretrain(config: PretrainConfig, run: RunOptions) -> Record:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    try:
-        config, run = parse(PretrainConfig, "python -m training.tasks.pretrain", __doc__ or "", arguments)
-        record = pretrain(config, run)
-    except ValueError as error:
-        print(f"training.tasks.pretrain: {error}", file=sys.stderr)
-        return 1
+    return command("pretrain", PretrainConfig, __doc__, pretrain, _report, arguments)
+
+
+def _report(config: PretrainConfig, run: RunOptions, record: Record) -> None:
     say(f"wrote {run.output / 'last.ckpt'}: {record.metrics['clips']} clips, {record.seconds:.0f} s")
-    return 0
 
 
 if __name__ == "__main__":

@@ -25,18 +25,18 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import lightning
 import torch
 
-from training.configuration import ConfigError, RunOptions, option, parse, plain_values
+from training.configuration import ConfigError, RunOptions, configuration, option, plain_values
 from training.data.archive import Archive, Clips
 from training.data.augmentations import ViewOptions
 from training.data.clips import ClipDataset
 from training.model.usdrl import USDRL
-from training.runs import LAST, Record, make_trainer, say, train
+from training.runs import LAST, Record, command, make_trainer, say, train, write_checkpoint
 from training.tasks.encoders import EncoderConfig, make_model, open_archive
 from training.tasks.features import device_of, embed, embed_views
 from training.tasks.fine_tuning import FineTuningData, FineTuningModule
@@ -67,41 +67,47 @@ MODES: dict[str, dict[str, Any]] = {
 MILD = ViewOptions(crop=(0.5, 1.0), crop_frames=16, corruption=0.0, shear=0.2)
 
 
-@dataclass(frozen=True)
+@configuration
 class RecognizeConfig(EncoderConfig):
     """One recognition run; the keys of its YAML file."""
 
     checkpoint: str = option("", "to begin with; none: a random encoder")
-    mode: str = option("linear", "linear or fine_tuned")
+    mode: str = option("linear", "linear or fine_tuned", choices=tuple(MODES))
     validation_people: tuple[str, ...] = option((), "people of the training part to hold out and measure on")
-    label_share: float = option(1.0, "share of each class's training clips that is used, at least one clip")
-    crop: float = option(1.0, "share of a test clip, its middle, that is shown")
-    observed: tuple[float, float] = option((1.0, 1.0), "train on the first part of clips, a share between two")
-    epochs: int | None = option(None, "passes over the clips; linear: 150, fine_tuned: 60")
-    batch_size: int | None = option(None, "clips a step; linear: 512, fine_tuned: 64")
-    learning_rate: float | None = option(None, "linear: of SGD, 0.006; fine_tuned: of AdamW, 0.001")
-    drops: tuple[int, ...] | None = option(
-        None, "epochs after which the rate is a tenth; []: cosine; linear: 120, 140, fine_tuned: []"
+    label_share: float = option(
+        1.0, "share of each class's training clips that is used, at least one clip", above=0.0, high=1.0
     )
-    weight_decay: float | None = option(None, "linear: 0; fine_tuned: 0.05, of matrices")
-    label_smoothing: float | None = option(None, "linear: 0; fine_tuned: 0.1")
-    momentum: float = option(0.9, "linear: of SGD")
+    crop: float = option(1.0, "share of a test clip, its middle, that is shown", above=0.0, high=1.0)
+    observed: tuple[float, float] = option(
+        (1.0, 1.0), "train on the first part of clips, a share between two", above=0.0, high=1.0
+    )
+    epochs: int | None = option(None, "passes over the clips; linear: 150, fine_tuned: 60", low=1)
+    batch_size: int | None = option(None, "clips a step; linear: 512, fine_tuned: 64", low=1)
+    learning_rate: float | None = option(None, "linear: of SGD, 0.006; fine_tuned: of AdamW, 0.001", above=0.0)
+    drops: tuple[int, ...] | None = option(
+        None, "epochs after which the rate is a tenth; []: cosine; linear: 120, 140, fine_tuned: []", low=1
+    )
+    weight_decay: float | None = option(None, "linear: 0; fine_tuned: 0.05, of matrices", low=0.0)
+    label_smoothing: float | None = option(None, "linear: 0; fine_tuned: 0.1", low=0.0, below=1.0)
+    momentum: float = option(0.9, "linear: of SGD", low=0.0, below=1.0)
     standardize: bool = option(False, "linear: train on standardised features (the result is linear all the same)")
-    crops: int = option(0, "linear: random views of each clip instead of its centre crop")
+    crops: int = option(0, "linear: random views of each clip instead of its centre crop", low=0)
     view: ViewOptions = option(MILD, "how training views vary; keys left out of a given one are the published ones")
-    warmup: float = option(0.1, "fine_tuned: share of the steps over which the rate rises (with cosine decay)")
-    encoder_rate: float = option(1.0, "fine_tuned: factor on the learning rate of the encoder")
-    drop_path: float = option(0.1, "fine_tuned: share of samples for which a residual branch is left out")
-    workers: int = option(0, "fine_tuned: processes that read clips")
+    warmup: float = option(
+        0.1, "fine_tuned: share of the steps over which the rate rises (with cosine decay)", low=0.0, high=1.0
+    )
+    encoder_rate: float = option(1.0, "fine_tuned: factor on the learning rate of the encoder", low=0.0)
+    drop_path: float = option(
+        0.1, "fine_tuned: share of samples for which a residual branch is left out", low=0.0, below=1.0
+    )
+    workers: int = option(0, "fine_tuned: processes that read clips", low=0)
 
     def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise ConfigError(f"mode is '{self.mode}', expected {' or '.join(MODES)}")
         for key, value in MODES[self.mode].items():
             if getattr(self, key) is None:
                 object.__setattr__(self, key, value)
-        if not 0.0 < self.observed[0] <= self.observed[1] <= 1.0:
-            raise ConfigError(f"observed is a smallest and a largest share above 0 and up to 1, not {self.observed}")
+        if self.observed[0] > self.observed[1]:
+            raise ConfigError(f"observed is {self.observed}, must be a smallest and a largest share")
         if self.mode == "linear" and self.observed != (1.0, 1.0) and not self.crops:
             raise ConfigError("observed: a linear run draws views of its clips only with crops of 1 or more")
 
@@ -174,9 +180,7 @@ def save_checkpoint(model: USDRL, training: dict[str, Any], run: RunOptions) -> 
         "hyper_parameters": {"model": model.options.as_dict(), "training": training},
         "state_dict": {f"model.{key}": value.cpu() for key, value in model.state_dict().items()},
     }
-    unfinished = run.output / f"{LAST}.part"
-    torch.save(content, unfinished)
-    unfinished.replace(run.output / LAST)
+    write_checkpoint(content, run.output / LAST)
 
 
 class _ValidationCurve(lightning.Callback):
@@ -227,14 +231,12 @@ def _fine_tuned(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    try:
-        config, run = parse(RecognizeConfig, "python -m training.tasks.recognize", __doc__ or "", arguments)
-        metrics = recognize(config, run).metrics
-    except ValueError as error:
-        print(f"training.tasks.recognize: {error}", file=sys.stderr)
-        return 1
-    say(f"top-1 {metrics['top1']:.1%} of {metrics['n_test']} clips, macro F1 {metrics['macro_f1']:.3f}: {run.output}")
-    return 0
+    return command("recognize", RecognizeConfig, __doc__, recognize, _report, arguments)
+
+
+def _report(config: RecognizeConfig, run: RunOptions, record: Record) -> None:
+    top1, macro_f1 = record.metrics["top1"], record.metrics["macro_f1"]
+    say(f"top-1 {top1:.1%} of {record.metrics['n_test']} clips, macro F1 {macro_f1:.3f}: {run.output}")
 
 
 if __name__ == "__main__":

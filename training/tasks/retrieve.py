@@ -11,14 +11,13 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from training.configuration import ConfigError, RunOptions, option, parse
-from training.runs import Record
+from training.configuration import ConfigError, RunOptions, configuration, option
+from training.runs import Record, command, say
 from training.tasks.encoders import open_archive
 from training.tasks.features import FeatureConfig, device_of, directions
 from training.tasks.parts import smaller_tests, take_parts
@@ -27,15 +26,11 @@ from training.tasks.scores import all_measures
 QUERIES = 1024
 
 
-@dataclass(frozen=True)
+@configuration
 class RetrieveConfig(FeatureConfig):
     """One retrieval run; the keys of its YAML file."""
 
-    neighbours: int = option(1, "training clips that vote on a test clip's action")
-
-    def __post_init__(self) -> None:
-        if self.neighbours < 1:
-            raise ConfigError(f"neighbours is {self.neighbours}, expected 1 or more")
+    neighbours: int = option(1, "training clips that vote on a test clip's action", low=1)
 
 
 def nearest(gallery: Tensor, labels: Tensor, queries: Tensor, neighbours: int = 1) -> Tensor:
@@ -85,14 +80,12 @@ def retrieve(config: RetrieveConfig, run: RunOptions) -> Record:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    try:
-        config, run = parse(RetrieveConfig, "python -m training.tasks.retrieve", __doc__ or "", arguments)
-        metrics = retrieve(config, run).metrics
-    except ValueError as error:
-        print(f"training.tasks.retrieve: {error}", file=sys.stderr)
-        return 1
-    print(f"top-1 {metrics['top1']:.1%} of {metrics['n_test']} clips, macro F1 {metrics['macro_f1']:.3f}: {run.output}")
-    return 0
+    return command("retrieve", RetrieveConfig, __doc__, retrieve, _report, arguments)
+
+
+def _report(config: RetrieveConfig, run: RunOptions, record: Record) -> None:
+    top1, macro_f1 = record.metrics["top1"], record.metrics["macro_f1"]
+    say(f"top-1 {top1:.1%} of {record.metrics['n_test']} clips, macro F1 {macro_f1:.3f}: {run.output}")
 
 
 if __name__ == "__main__":

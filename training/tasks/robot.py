@@ -17,7 +17,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +30,19 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from training.checkpoints import read_checkpoint
-from training.configuration import ConfigError, RunOptions, option, parse, plain_values
+from training.configuration import ConfigError, RunOptions, configuration, option, plain_values
 from training.data.archive import Archive, Clips
 from training.data.augmentations import ViewOptions, make_views, make_windows
 from training.data.balanced import ActionWindows, CellBalanced, cells_of, label_spaces, of_sets, set_names, short_clips
 from training.data.clips import ClipBatch, ClipDataset, ShuffledBatches, take
 from training.data.frames import IGNORE, FrameSource, SlidingWindows, WindowBatch, WindowLength
 from training.data.vocabulary import IGNORED, OTHER
-from training.model.partial_labels import cross_entropy_within, supervised_contrastive
 from training.model.encoder import instance_feature
 from training.model.options import ModelOptions
+from training.model.partial_labels import cross_entropy_within, supervised_contrastive
 from training.model.usdrl import USDRL
 from training.optimization import adamw, cosine_schedule
-from training.runs import Record, make_trainer, say, step_generator, train
+from training.runs import Record, command, make_trainer, say, step_generator, train
 from training.tasks.encoders import EncoderConfig, make_model, open_archive
 from training.tasks.frame_module import moving_average, plain_windows
 
@@ -64,47 +64,49 @@ ROBOT_VIEW = ViewOptions(
     unseen=0.2,
     poorer=0.15,
 )
-CLIP_VIEW = ViewOptions(**(ROBOT_VIEW.__dict__ | {"crop": (0.6, 1.0), "crop_frames": 8}))
+CLIP_VIEW = replace(ROBOT_VIEW, crop=(0.6, 1.0), crop_frames=8)
 
 
-@dataclass(frozen=True)
+@configuration
 class RobotConfig(EncoderConfig):
     """One run; the keys of its YAML file."""
 
     checkpoint: str = option("", "to begin with: an encoder, or a run of this task; none: random weights")
     parts: tuple[str, ...] = option(("train",), "parts of the split to train on")
-    share: dict[str, float] = option({}, "data set: its share of the windows, relative to its duration")
+    share: dict[str, float] = option({}, "data set: its share of the windows, relative to its duration", low=0.0)
     without: tuple[str, ...] = option((), "data sets that are left out, to be tested on")
-    others: str = option("background", "actions without a word are background, or ignored in the loss")
+    others: str = option("background", "actions without a word are background, or ignored in the loss", choices=OTHERS)
     partly_labelled: tuple[str, ...] = option(
         (), "data sets whose background is background only against the actions that they label"
     )
-    on_actions: float = option(0.0, "share of the windows that end in an action drawn evenly, or soon after it")
-    contrastive: float = option(0.0, "weight of the supervised contrastive loss of the embedding")
-    rest_s: float = option(0.0, "seconds of background that are put between repeats of an action without a pause")
-    background_weight: float = option(1.0, "of background frames in the loss of detection")
-    window_s: float = option(5.0, "seconds of a window")
-    slower: float = option(1.4, "largest factor by which actions are slower than recorded")
-    faster: float = option(1.4, "largest factor by which actions are faster than recorded")
+    on_actions: float = option(
+        0.0, "share of the windows that end in an action drawn evenly, or soon after it", low=0.0, high=1.0
+    )
+    contrastive: float = option(0.0, "weight of the supervised contrastive loss of the embedding", low=0.0)
+    rest_s: float = option(
+        0.0, "seconds of background that are put between repeats of an action without a pause", low=0.0
+    )
+    background_weight: float = option(1.0, "of background frames in the loss of detection", above=0.0)
+    window_s: float = option(5.0, "seconds of a window", above=0.0)
+    slower: float = option(1.4, "largest factor by which actions are slower than recorded", low=1.0)
+    faster: float = option(1.4, "largest factor by which actions are faster than recorded", low=1.0)
     view: ViewOptions = option(ROBOT_VIEW, "how windows vary (nothing is cropped)")
     clip_view: ViewOptions = option(CLIP_VIEW, "how clips vary")
-    windows: int = option(48, "windows a step, over all devices")
-    clips: int = option(32, "clips a step, over all devices")
-    clip_weight: float = option(0.5, "of the loss of recognition, beside that of detection")
-    steps_per_epoch: int = option(100, "steps that make an epoch")
-    epochs: int = option(60, "of steps_per_epoch each")
-    learning_rate: float = option(1e-3, "largest of AdamW, with a warm-up and cosine decay")
-    encoder_rate: float = option(1.0, "the encoder's learning rate as a share of the heads'")
-    warmup: float = option(0.05, "share of the steps over which the learning rate rises")
-    weight_decay: float = option(0.05, "of weight matrices")
-    label_smoothing: float = option(0.05, "share of a label that is spread over all classes")
-    drop_path: float = option(0.1, "share of samples for which a residual branch is left out")
-    averaging: float = option(0.998, "decay of the weights' moving average a step, which is what is kept; 0: none")
-    workers: int = option(0, "processes that read windows and clips")
-
-    def __post_init__(self) -> None:
-        if self.others not in OTHERS:
-            raise ConfigError(f"others is '{self.others}', expected {' or '.join(OTHERS)}")
+    windows: int = option(48, "windows a step, over all devices", low=2)
+    clips: int = option(32, "clips a step, over all devices", low=1)
+    clip_weight: float = option(0.5, "of the loss of recognition, beside that of detection", low=0.0)
+    steps_per_epoch: int = option(100, "steps that make an epoch", low=1)
+    epochs: int = option(60, "of steps_per_epoch each", low=1)
+    learning_rate: float = option(1e-3, "largest of AdamW, with a warm-up and cosine decay", above=0.0)
+    encoder_rate: float = option(1.0, "the encoder's learning rate as a share of the heads'", low=0.0)
+    warmup: float = option(0.05, "share of the steps over which the learning rate rises", low=0.0, high=1.0)
+    weight_decay: float = option(0.05, "of weight matrices", low=0.0)
+    label_smoothing: float = option(0.05, "share of a label that is spread over all classes", low=0.0, below=1.0)
+    drop_path: float = option(0.1, "share of samples for which a residual branch is left out", low=0.0, below=1.0)
+    averaging: float = option(
+        0.998, "decay of the weights' moving average a step, which is what is kept; 0: none", low=0.0, below=1.0
+    )
+    workers: int = option(0, "processes that read windows and clips", low=0)
 
 
 class RobotModule(lightning.LightningModule):
@@ -217,7 +219,7 @@ class RobotData(lightning.LightningDataModule):
         super().__init__()
         self._config = config
         split = config.split or archive.protocols[0]
-        chosen = np.concatenate([archive.split(split, part) for part in config.parts])
+        chosen = archive.labelled_only(np.concatenate([archive.split(split, part) for part in config.parts]))
         chosen = of_sets(archive, chosen, config.without)
         self.spaces = label_spaces(archive, len(words_of(archive)))
         self.spaces[~np.isin(set_names(archive), config.partly_labelled)] = True
@@ -323,18 +325,15 @@ def train_robot(config: RobotConfig, run: RunOptions) -> Record:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    try:
-        config, run = parse(RobotConfig, "python -m training.tasks.robot", __doc__ or "", arguments)
-        metrics = train_robot(config, run).metrics
-    except ValueError as error:
-        print(f"training.tasks.robot: {error}", file=sys.stderr)
-        return 1
+    return command("robot", RobotConfig, __doc__, train_robot, _report, arguments)
+
+
+def _report(config: RobotConfig, run: RunOptions, record: Record) -> None:
     for part in ("train", "val"):
-        if f"{part}_frame_accuracy" in metrics:
-            frames, actions = (metrics[f"{part}_{kind}_accuracy"] for kind in ("frame", "action"))
+        if f"{part}_frame_accuracy" in record.metrics:
+            frames, actions = (record.metrics[f"{part}_{kind}_accuracy"] for kind in ("frame", "action"))
             say(f"{part}: {frames:.1%} of frames, {actions:.1%} of actions")
     say(f"wrote {run.output / 'last.ckpt'}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from training.configuration import ConfigError, RunOptions, option, parse
-from training.runs import Record, say
+from training.configuration import RunOptions, configuration, option
+from training.runs import Record, command, say
 from training.tasks.frame_scores import FrameScores
 from training.tasks.framewise import FramewiseConfig, judge
 from usdrl_ros.evaluation.metrics.segmentation import edit_score, frame_accuracy, segmental_f1
@@ -27,15 +26,13 @@ BACKGROUND = 0
 OVERLAPS = (0.1, 0.25, 0.5)
 
 
-@dataclass(frozen=True)
+@configuration
 class SegmentConfig(FramewiseConfig):
     """One segmentation run; the keys of its YAML file."""
 
-    smoothing_s: float = option(0.0, "seconds around a frame over which the posterior is averaged; 0: not at all")
-
-    def __post_init__(self) -> None:
-        if not self.smoothing_s >= 0.0:
-            raise ConfigError(f"smoothing_s is {self.smoothing_s}, expected 0 or more seconds")
+    smoothing_s: float = option(
+        0.0, "seconds around a frame over which the posterior is averaged; 0: not at all", low=0.0
+    )
 
 
 def smooth(stamps: np.ndarray, probabilities: np.ndarray, span_s: float) -> np.ndarray:
@@ -75,18 +72,15 @@ def segment(config: SegmentConfig, run: RunOptions) -> Record:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    try:
-        config, run = parse(SegmentConfig, "python -m training.tasks.segment", __doc__ or "", arguments)
-        record = segment(config, run)
-    except ValueError as error:
-        print(f"training.tasks.segment: {error}", file=sys.stderr)
-        return 1
+    return command("segment", SegmentConfig, __doc__, segment, _report, arguments)
+
+
+def _report(config: SegmentConfig, run: RunOptions, record: Record) -> None:
     for part, found in (("validation", record.metrics.get("validation", {})), ("test", record.metrics)):
         if "edit" in found:
             values = [f"{name} {found[name]:.3f}" for name in ("frame_accuracy", "edit", "f1_0.1", "f1_0.25", "f1_0.5")]
             say(f"{part}: {', '.join(values)}")
     say(f"wrote {run.output}: {record.seconds:.0f} s")
-    return 0
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ def read_pku_mmd(path: Path, frame_rate: float, classes: Sequence[str]) -> list[
     labels = []
     for row in rows:
         numbers = [number_of(cell) for cell in row.cells]
-        if not 3 <= len(numbers) <= 4 or None in numbers or any(abs(number or 0) > 10**12 for number in numbers):
+        if not 3 <= len(numbers) <= 4 or None in numbers or any(abs(float(number or 0)) > 1e12 for number in numbers):
             raise LabelError(
                 f"{row.where}: '{short(','.join(row.cells))}' is no label; expected class,start,end,confidence in "
                 f"frames, as PKU-MMD has them"

@@ -24,7 +24,7 @@ from usdrl_ros.skeleton.person import Person
 
 STORAGES = ("mcap", "sqlite3")
 START_NS = 1_700_000_000 * 10**9
-"""Second 0 of a recording, unless told otherwise."""
+"""Second 0 of a recording, by default."""
 
 
 class BagWriter:

@@ -6,7 +6,6 @@ import functools
 import inspect
 import sys
 import typing
-from dataclasses import field
 from typing import Any, ClassVar, TypeVar, get_origin
 
 import pydantic.dataclasses
@@ -15,13 +14,13 @@ from typing_extensions import dataclass_transform
 
 from usdrl_ros.configuration.faults import line
 from usdrl_ros.configuration.hints import checked_hint
-from usdrl_ros.configuration.options import description_of, option
+from usdrl_ros.configuration.options import description_of
 from usdrl_ros.configuration.yaml_file import ConfigurationError
 
 Kind = TypeVar("Kind")
 
 
-@dataclass_transform(frozen_default=True, field_specifiers=(option, field))
+@dataclass_transform(frozen_default=True)
 def configuration(cls: type[Kind]) -> type[Kind]:
     """Make a class a configuration: a frozen dataclass whose values are checked whenever one is made."""
     hints = typing.get_type_hints(cls, localns=_locals_of_caller(), include_extras=True)

@@ -78,7 +78,7 @@ def _leaf(hint: Any, described: Described) -> Any:
 def _one_of(choices: tuple[str | int, ...]) -> Callable[[Any], Any]:
     def checked(value: Any) -> Any:
         if value not in choices:
-            raise ValueError(f"must be one of {', '.join(map(str, choices))}")
+            raise ValueError(f"must be one of {', '.join(str(choice) or repr('') for choice in choices)}")
         return value
 
     return checked
@@ -134,7 +134,7 @@ def words(hint: Any, described: Any, many: bool = False) -> str:
     if origin in (dict, Mapping):
         return f"keys with {words(inner[1], described, many=True)}"
     if hint in (str, int, float) and described is not None and described.choices:
-        return f"{'' if many else 'one '}of {', '.join(map(str, described.choices))}".replace("of of", "of")
+        return f"{'' if many else 'one of '}{', '.join(str(choice) or repr('') for choice in described.choices)}"
     if dataclasses.is_dataclass(hint):
         return f"the keys {', '.join(item.name for item in fields(hint))}"
     text = _NAMES.get(hint, ("a value", "values"))[many]

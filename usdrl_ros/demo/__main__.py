@@ -9,20 +9,25 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console, RenderableType
 from rich.live import Live
 
-from usdrl_ros.bags.reader import SKELETONS, TRUTH, BagError, read_topics
+from usdrl_ros.bags.reader import TRUTH, BagError, read_topics
+from usdrl_ros.bags.skeletons import find_skeletons
 from usdrl_ros.bags.writer import BagWriter, write_recording
 from usdrl_ros.demo.actor import ACTIONS, play, random_script
 from usdrl_ros.demo.screen import live_screen, result_table
 from usdrl_ros.evaluation.metrics.detection import compare, intervals_of_events, intervals_of_truth
 from usdrl_ros.evaluation.report.timeline import save_timeline
+from usdrl_ros.files import WriteError
 from usdrl_ros.inference.factory import default_model, load_engine
 from usdrl_ros.inference.model_file import ModelError
+from usdrl_ros.sources.reader import Source, SourceError, SourceReader
 
 if TYPE_CHECKING:
     from usdrl_ros.nodes.observer import Observer
@@ -41,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     console = Console()
     try:
         _demo(options, console)
-    except (DemoError, BagError, ModelError) as error:
+    except (DemoError, BagError, ModelError, SourceError, WriteError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -76,13 +81,12 @@ def _demo(options: argparse.Namespace, console: Console) -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     bag = options.bag or _act(options, info.actions)
     topics = read_topics(bag)
-    if SKELETONS not in topics:
-        raise DemoError(f"bag {bag} has no topic {SKELETONS}, only {', '.join(topics) or 'nothing'}")
+    source, topic = find_skeletons(bag, topics)
     console.print(f"model [bold]{info.name}[/bold] ({len(info.actions)} actions): {', '.join(info.actions)}")
-    console.print(f"playing {bag} at {options.rate:g} x real time, {topics[SKELETONS].count} messages on {SKELETONS}\n")
+    console.print(f"playing {bag} at {options.rate:g} x real time, {topics[topic].count} messages on {topic}\n")
     with BagWriter(options.output / "published") as writer:
-        observer = _play(options, bag, writer, console, topics[SKELETONS].count)
-    _report(options, observer, console)
+        observer = _play(options, bag, writer, console, source, topic, topics[topic].count)
+    _report(options, observer, console, info.actions)
 
 
 def _act(options: argparse.Namespace, actions: tuple[str, ...]) -> Path:
@@ -97,10 +101,20 @@ def _act(options: argparse.Namespace, actions: tuple[str, ...]) -> Path:
     return scene
 
 
-def _play(options: argparse.Namespace, bag: Path, writer: BagWriter, console: Console, messages: int) -> Observer:
+def _play(
+    options: argparse.Namespace,
+    bag: Path,
+    writer: BagWriter,
+    console: Console,
+    source: Source,
+    topic: str,
+    messages: int,
+) -> Observer:
     """Play the bag through the live nodes, with the screen."""
     try:
+        from usdrl_ros.nodes.conversion import MissingMessagesError
         from usdrl_ros.nodes.live import LiveError, play_live
+        from usdrl_ros.nodes.observer import Observer
     except ImportError as error:
         raise DemoError(
             f"ROS 2 or the built package is missing ({error}): run `make demo`, or source env.sh"
@@ -109,9 +123,14 @@ def _play(options: argparse.Namespace, bag: Path, writer: BagWriter, console: Co
     with Live(console=console, refresh_per_second=8) as live:
         try:
             return play_live(
-                bag, options.model, writer, rate=options.rate, watch=lambda o: live.update(_screen(o, messages))
+                bag,
+                options.model,
+                rate=options.rate,
+                parameters=(f"source:={source.name}", f"input_topic:={topic}"),
+                observe=partial(Observer, writer, skeletons=topic, truth=TRUTH, reader=SourceReader(source)),
+                watch=lambda o: live.update(_screen(o, messages)),
             )
-        except LiveError as error:
+        except (LiveError, MissingMessagesError) as error:
             raise DemoError(str(error)) from error
 
 
@@ -123,12 +142,12 @@ def _screen(observer: Observer, messages: int) -> RenderableType:
     return live_screen(people, running.values(), recent, origin_ns=origin_ns, now_s=now_s, duration_s=duration_s)
 
 
-def _report(options: argparse.Namespace, observer: Observer, console: Console) -> None:
+def _report(options: argparse.Namespace, observer: Observer, console: Console, actions: Sequence[str]) -> None:
     origin_ns = observer.first_ns or 0
     events = intervals_of_events("demo", observer.events, origin_ns)
     truths = intervals_of_truth("demo", observer.truth, origin_ns)
     title = str(options.bag) if options.bag else "an acted scene"
-    save_timeline(options.output / "timeline.png", truths, events, title=title)
+    save_timeline(options.output / "timeline.png", truths, events, title=title, actions=actions)
     console.print()
     if truths:
         comparison = compare(events, truths)

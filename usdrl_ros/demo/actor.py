@@ -14,12 +14,14 @@ import numpy as np
 from usdrl_ros.demo.body import CHANNELS, INDEX, LAYOUTS, POINTS, SIDES, Body, turn_x, turn_y, turn_z
 from usdrl_ros.demo.idling import idle
 from usdrl_ros.demo.motions import MOTIONS
+from usdrl_ros.demo.occlusion import hidden
 from usdrl_ros.demo.performer import Performer
 from usdrl_ros.recording import Recording, Segment
 
 ACTIONS = tuple(MOTIONS)
 """What the actor can do, by the names of the vocabulary."""
 
+_TRUNK = [POINTS.index("SpineBase"), POINTS.index("SpineShoulder")]
 _STANDING_ONLY = ("walk", "sit_down", "pick_up", "carry")
 
 
@@ -49,10 +51,23 @@ class View:
 
     def see(self, points: np.ndarray) -> np.ndarray:
         """Points (..., 3) of the world in the camera's frame, m."""
+        to_camera, position = self._place()
+        return (points - position) @ to_camera.T
+
+    def pose(self) -> np.ndarray:
+        """(4, 4) of the camera in a map: z up, the origin on the floor amid the people, who face -x."""
+        to_camera, position = self._place()
+        to_map = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+        pose = np.eye(4)
+        pose[:3, :3], pose[:3, 3] = to_map @ to_camera.T, to_map @ position
+        return pose
+
+    def _place(self) -> tuple[np.ndarray, np.ndarray]:
+        """The rotation (3, 3) from the world to the camera, and where the camera is in the world."""
         azimuth, tilt, roll = np.radians([self.azimuth_deg, self.tilt_deg, self.roll_deg])
         to_camera = turn_z(roll) @ turn_x(-tilt) @ turn_y(-azimuth)
         position = np.array([0.0, self.height_m, 0.0]) + turn_y(azimuth) @ np.array([0.0, 0.0, -self.distance_m])
-        return (points - position) @ to_camera.T
+        return to_camera, position
 
 
 def play(
@@ -68,6 +83,8 @@ def play(
     idle_s: tuple[float, float] = (1.0, 4.0),
     height_m: tuple[float, float] = (1.1, 1.95),
     tempo: tuple[float, float] = (0.8, 1.6),
+    camera: int = 0,
+    occlusion: bool = False,
     name: str = "actor",
 ) -> Recording:
     """Let people act by script.
@@ -87,6 +104,8 @@ def play(
         idle_s: Shortest and longest time between two actions, and before the first and after the last, seconds.
         height_m: Range of the people's heights.
         tempo: Range of how fast they act; 1: as people in UTKinect.
+        camera: Number of the camera: each has noise of its own.
+        occlusion: Whether joints behind somebody's trunk are unseen.
         name: Of the recording.
 
     Returns:
@@ -120,14 +139,20 @@ def play(
         idle(performer, duration - performer.clock)
 
     view = view or View.random(np.random.default_rng(seeing))
-    rng = np.random.default_rng(sensing)
+    rng = np.random.default_rng(sensing.spawn(camera)[-1] if camera else sensing)
     stamps = np.arange(int(np.ceil(duration * rate_hz)) + 1) / rate_hz
     stamps[1:] += rng.uniform(-0.5, 0.5, len(stamps) - 1) * jitter / rate_hz
-    joints = {}
+    points = {}
     for person_id, performer in performers.items():
         poses = performer.timeline.sample(stamps) + _sway(performer.rng, stamps)
-        seen = view.see(performer.body.points(poses)[:, LAYOUTS[layout]])
-        joints[person_id] = _sense(seen, rng, stamps, layout, noise_m, drop)
+        points[person_id] = view.see(performer.body.points(poses))
+    trunks = np.stack([seen[:, _TRUNK] for seen in points.values()], axis=1)
+    joints = {}
+    for person_id, seen in points.items():
+        own = seen[:, LAYOUTS[layout]]
+        joints[person_id] = _sense(own, rng, stamps, layout, noise_m, drop)
+        if occlusion:
+            joints[person_id][hidden(own, trunks)] = np.nan
     return Recording(name, layout, stamps, joints, tuple(sorted(segments, key=lambda segment: segment.start)))
 
 

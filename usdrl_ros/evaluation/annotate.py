@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress
 
 from usdrl_ros.bags.labels import Label, LabelError, read_csv, write_csv
 from usdrl_ros.bags.reader import EVENT_TYPE, EVENTS, TRUTH, Bag, BagError, bag_message_types, read_events
@@ -111,10 +111,15 @@ def _mark(options: argparse.Namespace) -> int:
         print(f"{options.csv}: {fault}", file=sys.stderr)
     if len(kept) < len(marks) or any(mark.person_id not in ("", *seen.people) for mark in kept):
         return 1
-    with Bag(options.bag) as bag, BagWriter(options.marked, storage=options.storage) as writer:
+    console = Console(stderr=True)
+    with (
+        Bag(options.bag) as bag,
+        BagWriter(options.marked, storage=options.storage) as writer,
+        Progress(console=console, transient=True, disable=not console.is_terminal) as bar,
+    ):
         topics = {name: topic for name, topic in bag.topics.items() if name != TRUTH}
         total = sum(topic.count for topic in topics.values())
-        messages = track(bag.raw_messages(list(topics)), "copying", total, console=Console(stderr=True), transient=True)
+        messages = bar.track(bag.raw_messages(list(topics)), total, description="copying")
         truth = _truth_messages(labels, kept, seen)
         copied = ((stamp_ns, "", connection, data) for connection, stamp_ns, data in messages)
         writer.declare(TRUTH, EVENT_TYPE)  # also where nothing happens: that is a truth, too

@@ -22,7 +22,10 @@ from usdrl_ros.perception_parameters import perception_parameters
 from usdrl_ros.settings import Settings
 from usdrl_ros.sources.reader import source_names
 
-_SAME_NAME = ("engine", "precision", "source", "layout", "association")
+_SAME_NAME = (
+    "engine", "precision", "source", "layout", "association", "inputs", "fixed_frame", "transform_timeout_s",
+    "camera_poses", "mend_skeletons",
+)  # fmt: skip
 """Parameters of the perception node that are options here, too."""
 
 
@@ -43,6 +46,10 @@ def make_parser() -> argparse.ArgumentParser:
     add("--topic", metavar="T", help=known["topic"])
     add("--layout", metavar="L", help=known["layout"])
     add("--association", choices=("auto", "on", "off"), help=f"{known['association']} Default: auto")
+    add("--input", metavar="I", dest="inputs", action="append", help=f"{known['inputs']} May be repeated.")
+    add("--fixed-frame", metavar="FRAME", help=known["fixed_frame"])
+    add("--camera-pose", metavar="P", dest="camera_poses", action="append", help=known["camera_poses"])
+    add("--mend-skeletons", action="store_const", const=True, help=known["mend_skeletons"])
     add("--params", metavar="FILE", type=Path, help="a parameter file of the robot's perception node")
     add("--set", metavar="NAME=VALUE", action="append", default=[], help="one of its settings: start_threshold=0.5")
     add = parser.add_argument_group("truth").add_argument
@@ -82,7 +89,8 @@ def read_options(arguments: argparse.Namespace) -> EvaluationOptions:
     words: dict[str, Any] = {
         name: value
         for name in ("model", "engine", "source", "topic", "layout", "association", "truth", "labels", "frame_rate",
-                     "report", "strips", "json", "timelines", "jobs", "dask", "rate")
+                     "report", "strips", "json", "timelines", "jobs", "dask", "rate", "inputs", "fixed_frame",
+                     "camera_poses", "mend_skeletons")
         if (value := getattr(arguments, name)) is not None
     }  # fmt: skip
     settings = given.pop("settings", {}) | _settings(arguments.set)
@@ -112,6 +120,7 @@ def _parameters(path: Path) -> dict[str, Any]:
     for line in warnings:
         print(f"--params {path}: {line}", file=sys.stderr)
     given = {name: values[name] for name in _SAME_NAME if name in values}
+    given |= {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
     if values.get("model"):
         given["model"] = Path(values["model"])
     if values.get("input_topic"):

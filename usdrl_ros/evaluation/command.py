@@ -47,7 +47,8 @@ def main(arguments: Sequence[str] | None = None, *, run_live: RunBag | None = No
     try:
         options = read_options(parsed)
         if parsed.compare:
-            return _compare(*parsed.compare, options)
+            first, second = parsed.compare
+            return _compare(first, second, options)
         if options.live and run_live is None:
             raise OptionError(
                 "--live needs ROS 2 and the built package: run it as 'ros2 run usdrl_ros evaluate --live'"
@@ -140,7 +141,8 @@ def _write(options: EvaluationOptions, subject: Subject, console: Console) -> No
     if options.json is not None:
         write_json(options.json, json_document(subject.model, subject.runs, subject.assessment, subject.failed))
     if options.timelines is not None:
-        save_timelines(options.timelines, [(r.name, r.truth_intervals or [], r.event_intervals) for r in subject.runs])
+        recordings = [(run.name, run.truth_intervals or [], run.event_intervals) for run in subject.runs]
+        save_timelines(options.timelines, recordings, subject.model.actions)
     if options.report is not None:
         with _progress() as bar:
             task = bar.add_task("report")

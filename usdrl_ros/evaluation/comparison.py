@@ -102,7 +102,7 @@ def compare_models(first: Document, second: Document, draws: int = DRAWS) -> Two
     pairs = [[_with_all_truths(each[name]) for name in common] for each in outcomes]
     for name, one, other in zip(common, *pairs, strict=True):
         if _plain(one.truths) != _plain(other.truths):
-            raise DocumentError(f"{name}: its truth in {first.path} is not that in {second.path}: evaluate both anew")
+            raise DocumentError(f"{name}: its truth in {first.path} is not that in {second.path}: evaluate both again")
     sheets = [MetricSheet(each) for each in pairs]
     ones = np.ones((1, len(common)))
     values = [sheet.metrics(ones) for sheet in sheets]

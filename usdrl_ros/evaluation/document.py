@@ -51,7 +51,7 @@ def json_document(
     """Every metric and every event, ready for `json.dump`; metrics are None without an assessment.
 
     Seconds of `events` and `truth` count from the bag's `origin_ns`. An event's `verdict` is "found" (it is paired with
-    a truth, `delay` tells how late it was announced), "false", "piece" (it overlaps a truth that has a better event),
+    a truth, `delay` is how late it was announced), "false", "piece" (it overlaps a truth that has a better event),
     or None in a bag without truth.
     """
     comparison = assessment.comparison if assessment else Comparison()
@@ -103,8 +103,8 @@ def json_document(
             for (recording, person_id), row in (assessment.people.items() if assessment else ())
         ],
         "confusion": [
-            {"true": true, "told": told or None, "count": count}
-            for (true, told), count in sorted(assessment.confusion.items() if assessment else ())
+            {"true": true, "recognised": recognised or None, "count": count}
+            for (true, recognised), count in sorted(assessment.confusion.items() if assessment else ())
         ],
         "calibration": (
             {
@@ -168,7 +168,7 @@ def read_document(path: Path) -> Document:
         raise DocumentError(f"{path}: cannot be read: {reason}") from error
     try:
         if content["format"] not in _READABLE:
-            raise DocumentError(f"{path}: its format is {content['format']}, expected {FORMAT}: evaluate anew")
+            raise DocumentError(f"{path}: its format is {content['format']}, expected {FORMAT}: evaluate again")
         known = set(content["actions_known"])
         outcomes = []
         for name, truth in content["truth"].items():

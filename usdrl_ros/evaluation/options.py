@@ -10,7 +10,9 @@ from usdrl_ros.inference.contract import Engine
 from usdrl_ros.inference.factory import ENGINES, PRECISIONS, default_model, load_engine
 from usdrl_ros.inference.model_file import ModelInfo, read_model_file
 from usdrl_ros.parallel import default_jobs
+from usdrl_ros.scene.placing import read_pose
 from usdrl_ros.settings import Settings
+from usdrl_ros.sources.inputs import read_inputs
 
 OptionError = ConfigurationError
 """Options that do not go together, or a value that cannot be used; one line."""
@@ -29,6 +31,11 @@ class EvaluationOptions:
     topic: str = option("", "Topic of the skeletons; empty: the source's.")
     layout: str = option("", "Joint layout, where the source leaves it open.")
     association: str = option("auto", "Ids by where people are.", choices=("auto", "on", "off"))
+    inputs: tuple[str, ...] = option((), "Topics of several cameras, as the parameter inputs lists them.")
+    fixed_frame: str = option("", "Frame that stands still, in which people are followed, by the bag's /tf.")
+    transform_timeout_s: float = option(0.2, "Seconds that skeletons wait for a pose.", low=0.0, high=10.0)
+    camera_poses: tuple[str, ...] = option((), "Poses of cameras that stand still: FRAME X Y Z QX QY QZ QW.")
+    mend_skeletons: bool = option(False, "Whether wrong units and swapped sides are mended.")
 
     truth: str = option("", "Topic of the true actions; empty: /usdrl/ground_truth, if it is there.")
     labels: Path | None = option(
@@ -57,6 +64,13 @@ class EvaluationOptions:
             raise ValueError(f"labels {self.labels}: no such file or directory")
         if not self.expect_truth and (self.requirements or self.labels or self.truth):
             raise ValueError("--no-truth leaves nothing to --require, --labels and --truth")
+        read_inputs(self.inputs)
+        if self.inputs and (self.topic or self.source):
+            raise ValueError("inputs: they name their topics and sources, so neither --topic nor --source applies")
+        if self.camera_poses and not self.fixed_frame:
+            raise ValueError("camera_poses: they are poses in the fixed frame; give --fixed-frame")
+        for pose in self.camera_poses:
+            read_pose(pose)
         if self.dask and (self.live or self.jobs):
             raise ValueError("dask: the cluster runs the bags, so neither --live nor --jobs applies")
         for place in (self.json, self.timelines, self.report):

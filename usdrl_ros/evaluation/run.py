@@ -8,15 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from usdrl_ros.bags.reader import Bag
-from usdrl_ros.bags.skeletons import find_skeletons
 from usdrl_ros.evaluation.bag_run import BagRun, RunNotes
+from usdrl_ros.evaluation.cameras import BagCameras
 from usdrl_ros.evaluation.journal import optional_journal
 from usdrl_ros.evaluation.options import EvaluationOptions
 from usdrl_ros.evaluation.truth import read_truth
 from usdrl_ros.inference.contract import Engine
 from usdrl_ros.problems import Problem
 from usdrl_ros.recognizer import Recognizer
-from usdrl_ros.sources.reader import SourceReader
+from usdrl_ros.scene.scene import Scene
+from usdrl_ros.skeleton.person import Frame
 
 
 def run_bag(
@@ -44,30 +45,36 @@ def run_bag(
         SourceError: The source is not known or does not suit.
     """
     options = options or EvaluationOptions()
-    recognizer = Recognizer(engine, options.settings)
+    scene = Scene(engine.info.actions, people=engine.info.people, mend=options.mend_skeletons)
+    recognizer = Recognizer(engine, options.settings, scene=scene)
     step_ms: Counter[float] = Counter()
     with Bag(path) as bag, optional_journal(engine.info.actions, options.strips_of_bag > 0) as journal:
         notes = RunNotes(name or str(path), engine.info.actions, journal=journal, ongoing=ongoing)
-        topics = bag.topics
-        source, topic = find_skeletons(path, topics, source=options.source, topic=options.topic)
-        reader = SourceReader(source, layout=options.layout, association=options.association)
+
+        def take(frames: list[Frame]) -> None:
+            """Observe frames, and run what is due after each."""
+            for frame in frames:
+                taken = recognizer.observe(frame)
+                notes.add_problems(taken.problems)
+                notes.add_frame(taken)
+                while recognizer.due:
+                    began = time.perf_counter()
+                    step = recognizer.step()
+                    step_ms[round(1e3 * (time.perf_counter() - began), 1)] += 1
+                    if step is None:
+                        break
+                    notes.add_events(step.events)
+                    notes.add_problems(step.problems)
+                    notes.add_scores(step.scores)
+
+        cameras = BagCameras(path, bag.topics, options)
         truth = read_truth(str(path), bag, options)
-        for done, (_, record_ns, message) in enumerate(bag.messages([topic]), start=1):
-            progress(done, topics[topic].count)
-            frame = reader.read(message, record_ns)
-            frame = recognizer.observe(frame)
-            notes.add_problems(frame.problems)
-            notes.add_frame(frame)
-            while recognizer.due:
-                began = time.perf_counter()
-                step = recognizer.step()
-                step_ms[round(1e3 * (time.perf_counter() - began), 1)] += 1
-                if step is None:
-                    break
-                notes.add_events(step.events)
-                notes.add_problems(step.problems)
-                notes.add_scores(step.scores)
+        total = sum(bag.topics[topic].count for topic in cameras.topics)
+        for done, (topic, record_ns, message) in enumerate(bag.messages(cameras.topics), start=1):
+            progress(done, total)
+            take(cameras.frames(topic, record_ns, message))
+        take(cameras.rest())
         notes.add_events(recognizer.finish())
         if not notes.frames:
-            notes.add_problems([Problem("no_messages", f"topic {topic} holds no message")])
+            notes.add_problems([Problem("no_messages", f"topic {cameras.skeletons} holds no message")])
         return notes.finish(truth, options, step_ms=step_ms)

@@ -1,4 +1,4 @@
-"""Why an action was missed, or told in vain: what the person did and what the model thought around that time."""
+"""Why an action was missed, or an event false: what the person did, and the model's probabilities at that time."""
 
 from __future__ import annotations
 

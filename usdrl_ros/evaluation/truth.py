@@ -172,7 +172,7 @@ def split_unknown(truths: Iterable[Interval], actions: Collection[str]) -> tuple
 
 def misspelt(truths: Iterable[Interval], actions: Collection[str]) -> list[str]:
     """A line for labels that the model does not know but that resemble one of its actions closely; empty if none do."""
-    pairs = {}
+    pairs: dict[str, str] = {}
     for truth in truths:
         near = [] if truth.action in actions else get_close_matches(truth.action, actions, 1, _SAME_NAME)
         pairs |= {truth.action: near[0]} if near else {}

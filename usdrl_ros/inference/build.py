@@ -1,39 +1,38 @@
-"""Build the TensorRT engine of a model ahead of time; what is built already is left as it is.
+"""Build the TensorRT engine of a model ahead of time; an engine that is there already is kept.
 
     ros2 run usdrl_ros build_engine MODEL.onnx
     python -m usdrl_ros.inference.build MODEL.onnx --precision fp16 --max-people 16
 
 The node does the same at its first start. An engine serves one model, TensorRT version, kind of GPU and precision, and
-up to as many people as it was built for; it lies in the user's cache directory. A new one is compared with ONNX Runtime
-on random skeletons.
+up to as many people as it was built for; it is kept in the user's cache directory. A new one is compared with ONNX
+Runtime on random skeletons.
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
+import math
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
-from usdrl_ros.inference.contract import Engine, EngineError, Log, Options
+from usdrl_ros.inference.contract import Engine, EngineError, Log, Options, largest_difference
 from usdrl_ros.inference.cuda import Device, open_device
 from usdrl_ros.inference.engine_cache import (
     CacheError,
     EngineKey,
     cache_directory,
     ensure_writable,
+    file_name,
     read_plan,
     write_plan,
 )
-from usdrl_ros.inference.factory import default_model
-from usdrl_ros.inference.model_file import OUTPUTS, ModelError, ModelFile, read_model_file
+from usdrl_ros.inference.model_file import ModelError, ModelFile, default_model, read_model_file
 from usdrl_ros.inference.tensorrt import PlanError, TensorRtEngine
-from usdrl_ros.inference.tensorrt_builder import PRECISIONS, WORKSPACE_MIB, build_plan
+from usdrl_ros.inference.tensorrt_builder import PRECISIONS, WORKSPACE_MIB, BuildSettings, build_plan
 from usdrl_ros.inference.tensorrt_library import Library, load_library
 
 TOLERANCES = {"fp16": 1e-2, "fp32": 1e-4}
@@ -47,7 +46,7 @@ class Built:
     Args:
         path: Its file.
         size: Bytes.
-        seconds: What the build took; 0 if it was there already.
+        seconds: Duration of the build; 0 if it was there already.
         error: Largest difference to ONNX Runtime, see `TOLERANCES`; None if it was not run.
     """
 
@@ -63,6 +62,7 @@ def build(
     precision: str = "auto",
     max_batch: int = 16,
     workspace_mib: int = WORKSPACE_MIB,
+    time_limit_s: float = 0.0,
     compute_capability: str = "",
     cache: str | Path | None = None,
     rebuild: bool = False,
@@ -74,7 +74,7 @@ def build(
         model: The .onnx file.
         precision: "fp16", "fp32", or "auto": fp16.
         max_batch: Largest batch, the node's max_people.
-        workspace_mib: Memory of the GPU that the build may use for trying, MiB.
+        workspace_mib, time_limit_s: See `BuildSettings`.
         compute_capability: "8.9", say: build for such a GPU, without one (TensorRT-RTX only); nothing is compared then.
         cache: Directory of the engine; None: the user's cache directory.
         rebuild: Build it even if it is there.
@@ -92,8 +92,11 @@ def build(
         raise EngineError(
             f"{fault}; without a GPU, name the compute capability of another (TensorRT-RTX only)"
         ) from fault
-    builder = _Builder(library, file, device, precision, max_batch, workspace_mib, compute_capability, log)
-    path = builder.path(cache)
+    settings = BuildSettings(
+        _precision(precision), max_batch, workspace_mib, time_limit_s, compute_capability=compute_capability
+    )
+    builder = _Builder(library, file, device, settings, cache, log)
+    path = builder.path
     if not rebuild:
         try:
             plan = read_plan(path, builder.key, max_batch)
@@ -103,7 +106,7 @@ def build(
         except FileNotFoundError:
             pass
         except (CacheError, PlanError) as fault:
-            log(f"{fault}; it is built anew")
+            log(f"{fault}; it is built again")
     try:
         ensure_writable(path.parent)
         plan, seconds = builder.build()
@@ -124,16 +127,17 @@ def open_tensorrt(file: ModelFile, options: Options) -> TensorRtEngine:
         EngineError: There is no GPU, PyCUDA or TensorRT, TensorRT cannot build or run the model, or its outputs differ
             by too much.
     """
-    device = open_device()  # first, since it is quick to tell that there is none
+    device = open_device()  # first, since this is the quickest check
     library, log = load_library(), options.log
-    builder = _Builder(library, file, device, options.precision, options.max_batch, WORKSPACE_MIB, "", log)
-    path = builder.path(options.cache)
+    settings = BuildSettings(_precision(options.precision), options.max_batch)
+    builder = _Builder(library, file, device, settings, options.cache, log, options.wait)
+    path = builder.path
     try:
         return builder.load(read_plan(path, builder.key, options.max_batch), path)
     except FileNotFoundError:
         pass
     except (CacheError, PlanError) as error:
-        log(f"{error}; it is built anew")
+        log(f"{error}; it is built again")
     plan, _ = builder.build()
     engine = builder.load(plan, path)
     try:
@@ -142,61 +146,65 @@ def open_tensorrt(file: ModelFile, options: Options) -> TensorRtEngine:
         engine.close()
         raise
     try:
-        write_plan(path, builder.key, builder.max_batch, plan)
+        write_plan(path, builder.key, options.max_batch, plan)
     except CacheError as error:
         log(f"the engine is built again at the next start: {error}")
     return engine
 
 
+def _precision(wanted: str) -> str:
+    if wanted not in ("auto", *PRECISIONS):
+        raise EngineError(f"TensorRT is used in {' or '.join(PRECISIONS)}, not {wanted}")
+    return "fp16" if wanted == "auto" else wanted
+
+
 @dataclass(frozen=True)
 class _Builder:
-    """How one engine is built, loaded and compared; arguments as of `build`."""
+    """Builds, loads and compares one engine; arguments as of `build`."""
 
     library: Library
     file: ModelFile
     device: Device | None
-    wanted_precision: str
-    max_batch: int
-    workspace_mib: int
-    compute_capability: str
+    settings: BuildSettings
+    cache: str | Path | None
     log: Log
-
-    def __post_init__(self) -> None:
-        if self.wanted_precision not in ("auto", *PRECISIONS):
-            raise EngineError(f"TensorRT is used in {' or '.join(PRECISIONS)}, not {self.wanted_precision}")
-
-    @functools.cached_property
-    def precision(self) -> str:
-        return "fp16" if self.wanted_precision == "auto" else self.wanted_precision
+    wait: str = "spin"
 
     @functools.cached_property
     def key(self) -> EngineKey:
-        capability = self.compute_capability or (self.device.compute_capability if self.device else "")
-        name = "" if self.library.rtx or self.device is None else f"{self.device.name} "
-        gpu = f"{name}compute capability {capability}"
-        return EngineKey(self.file.sha256(), self.library.name, gpu, self.precision)
+        return EngineKey(self.file.sha256(), self.library.name, self._gpu, self.settings.precision)
 
-    def path(self, cache: str | Path | None) -> Path:
-        directory = Path(cache).expanduser() if cache else cache_directory()
-        return directory / self.key.file_name(self.file.path.stem)
+    @functools.cached_property
+    def _gpu(self) -> str:
+        capability = self.settings.compute_capability or (self.device.compute_capability if self.device else "")
+        name = "" if self.library.rtx or self.device is None else f"{self.device.name} "
+        return f"{name}compute capability {capability}"
+
+    @functools.cached_property
+    def _directory(self) -> Path:
+        return Path(self.cache).expanduser() if self.cache else cache_directory()
+
+    @property
+    def path(self) -> Path:
+        return self._directory / self.key.file_name(self.file.path.stem)
+
+    @property
+    def timing_cache(self) -> Path:
+        """Kernel timings; all models and precisions of one TensorRT on one GPU share them."""
+        return self._directory / file_name(self.library.name, self._gpu, suffix=".timings")
 
     def build(self) -> tuple[bytes, float]:
         """The engine, and the seconds that it took."""
-        target = f"compute capability {self.compute_capability}" if self.device is None else self.device.name
+        settings = self.settings
+        target = f"compute capability {settings.compute_capability}" if self.device is None else self.device.name
         self.log(
-            f"building the {self.library.name} engine of {self.file.path} for {target}: {self.precision}, batches of 1 "
-            f"to {self.max_batch}; this is done once and takes from seconds to, on a small Jetson, many minutes"
+            f"building the {self.library.name} engine of {self.file.path} for {target}: {settings.precision}, batches "
+            f"of 1 to {settings.max_batch}; this is done once and takes seconds, on a small Jetson many minutes"
         )
         began = time.monotonic()
-        plan = build_plan(
-            self.library,
-            self.file,
-            precision=self.precision,
-            max_batch=self.max_batch,
-            workspace_mib=self.workspace_mib,
-            compute_capability=self.compute_capability,
-            log=self.log,
-        )
+        if self.device is not None:  # without a GPU nothing is timed
+            settings = replace(settings, timing_cache=self.timing_cache)
+        plan = build_plan(self.library, self.file, settings, self.log)
         seconds = time.monotonic() - began
         self.log(f"built an engine of {len(plan) / 1e6:.0f} MB in {seconds:.0f} s")
         return plan, seconds
@@ -208,9 +216,10 @@ class _Builder:
             plan,
             self.file,
             self.device,
-            max_batch=self.max_batch,
-            precision=self.precision,
+            max_batch=self.settings.max_batch,
+            precision=self.settings.precision,
             log=self.log,
+            wait=self.wait,
             kernels=path.with_suffix(".kernels") if self.library.own_graphs else None,
         )
 
@@ -226,31 +235,17 @@ class _Builder:
             self.log(f"the engine is not compared: {missing}")
             return None
         with OnnxRuntimeEngine(self.file) as reference:
-            error = largest_difference(engine, reference, sorted({1, min(3, self.max_batch), self.max_batch}))
-        allowed = TOLERANCES[self.precision]
-        if not error <= allowed:  # not so for NaN, too
+            largest = self.settings.max_batch
+            error = largest_difference(engine, reference, sorted({1, min(3, largest), largest}))
+        precision = self.settings.precision
+        allowed = TOLERANCES[precision]
+        if not error <= allowed:  # also if it is not a number
             raise EngineError(
                 f"{engine.name} differs from ONNX Runtime by {error:.1e} of the largest value, allowed is "
-                f"{allowed:.0e}: {'use precision fp32' if self.precision == 'fp16' else 'use another engine'}"
+                f"{allowed:.0e}: {'use precision fp32' if precision == 'fp16' else 'use another engine'}"
             )
         self.log(f"{engine.name} differs from ONNX Runtime by {error:.1e} of the largest value at most")
         return error
-
-
-def largest_difference(engine: Engine, reference: Engine, batches: Sequence[int]) -> float:
-    """Largest difference of two engines' outputs on random skeletons, relative to each output's largest value."""
-    rng = np.random.default_rng(0)
-    worst = 0.0
-    for count in batches:
-        skeletons = rng.normal(0.0, 0.5, (count, *reference.info.window_shape)).astype(np.float32)
-        found, expected = engine.infer(skeletons), reference.infer(skeletons)
-        for name in OUTPUTS:
-            value = getattr(expected, name)
-            difference = float(np.abs(getattr(found, name) - value).max() / np.abs(value).max())
-            worst = difference if np.isnan(difference) else max(worst, difference)
-            if np.isnan(worst):
-                return worst
-    return worst
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -267,6 +262,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--workspace", type=int, default=WORKSPACE_MIB, metavar="MIB", help="GPU memory for trying, MiB (%(default)s)"
     )
     parser.add_argument(
+        "--time-limit",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="seconds after which the search for the fastest kernels is cut short (0: no limit)",
+    )
+    parser.add_argument(
         "--compute-capability",
         default="",
         metavar="X.Y",
@@ -277,12 +279,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(_without_ros(sys.argv[1:] if arguments is None else arguments))
     if options.max_people < 1 or options.workspace < 1:
         parser.error("--max-people and --workspace must be 1 or more")
+    if not 0 <= options.time_limit < math.inf:
+        parser.error("--time-limit must be 0 or more seconds")
     try:
         built = build(
             options.model or default_model(),
             precision=options.precision,
             max_batch=options.max_people,
             workspace_mib=options.workspace,
+            time_limit_s=options.time_limit,
             compute_capability=options.compute_capability,
             cache=options.cache,
             rebuild=options.rebuild,

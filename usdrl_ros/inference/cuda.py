@@ -1,7 +1,7 @@
 """The GPU, through PyCUDA: its context for any thread, and CUDA graphs.
 
-PyCUDA (2026.1) has no graphs, so that these come from the driver library itself, by its C interface (CUDA driver API,
-"Graph Management"; CUDA 11.4 or newer).
+PyCUDA (2026.1) has no graphs, so they come from the driver library itself, by its C interface (CUDA driver API, "Graph
+Management"; CUDA 11.4 or newer).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def load_driver() -> Any:
 
 @functools.cache
 def open_device() -> Device:
-    """The first GPU (CUDA_VISIBLE_DEVICES chooses which that is). It stays open as long as the process lives.
+    """The first GPU (CUDA_VISIBLE_DEVICES chooses which). It stays open as long as the process lives.
 
     Raises:
         EngineError: There is none, or it cannot be used.
@@ -77,6 +77,21 @@ class Device:
         """A new stream."""
         return self.driver.Stream(_NON_BLOCKING)
 
+    def blocking_wait(self, stream: Any) -> Callable[[], None]:
+        """A function that sleeps until the stream's work so far is done; `stream.synchronize` keeps a core busy."""
+        flags = self.driver.event_flags
+        event = self.driver.Event(flags.BLOCKING_SYNC | flags.DISABLE_TIMING)
+
+        def wait() -> None:
+            event.record(stream)
+            event.synchronize()
+
+        return wait
+
+    def timing_event(self) -> Any:
+        """An event whose distance in time to another can be measured."""
+        return self.driver.Event()
+
     def pinned(self, shape: tuple[int, ...], dtype: Any) -> Any:
         """An array in host memory that the GPU reads and writes directly."""
         return self.driver.pagelocked_empty(shape, dtype)
@@ -108,7 +123,7 @@ class CudaGraph:
         try:
             enqueue()
         except BaseException:
-            # Else the stream would go on recording.
+            # Else the stream would keep recording.
             if not library.cuStreamEndCapture(self._stream, ctypes.byref(graph)) and graph:
                 library.cuGraphDestroy(graph)
             raise
@@ -128,7 +143,7 @@ class CudaGraph:
         self._check("cuGraphLaunch", self._executable, self._stream)
 
     def close(self) -> None:
-        """Give it back; the stream must have ended its work."""
+        """Free it; the stream must have ended its work."""
         if self._executable:
             self._library.cuGraphExecDestroy(self._executable)
             self._executable = ctypes.c_void_p()
@@ -142,7 +157,7 @@ class CudaGraph:
 
 @functools.cache
 def driver_library() -> Any | None:
-    """The driver library, if it has all that graphs need."""
+    """The driver library, if it has all functions that graphs need."""
     try:
         library = ctypes.CDLL(_LIBRARY)
         for function in (

@@ -1,33 +1,41 @@
-"""The engine of "auto": the first in line that works here, and the next one should it break."""
+"""The engine of "auto": the first in line that works here, and the next one should it fail."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from types import TracebackType
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 
-from usdrl_ros.inference.contract import Engine, EngineError, Options, Predictions, check_skeletons
-from usdrl_ros.inference.factory import open_engine
-from usdrl_ros.inference.model_file import ModelFile
+from usdrl_ros.inference.contract import Engine, EngineError, Log, Predictions
+from usdrl_ros.inference.model_file import ModelInfo
+
+Open = Callable[[str], Engine]
+"""Loads the model into one engine and warms it up, given why that engine was chosen; raises `EngineError`."""
 
 
-class FallbackEngine:
-    """Runs a model in the first of several engines that can; a context manager."""
+class FallbackEngine(Engine):
+    """Runs a model in the first of several engines that can."""
 
-    def __init__(self, file: ModelFile, options: Options, names: Sequence[str]) -> None:
+    def __init__(self, path: Path, info: ModelInfo, engines: Mapping[str, Open], log: Log) -> None:
         """Load the model into the first engine in line that works.
 
+        Args:
+            path: The model file, for messages.
+            info: The model.
+            engines: What opens each engine, by name; the first is preferred.
+            log: Takes a line when an engine fails.
+
         Raises:
-            EngineError: None does; the message says why, for each.
+            EngineError: None works; the message says why, for each.
         """
-        self.info = file.info
-        self._file = file
-        self._options = options
-        self._left = list(names)
+        super().__init__(info, "")
+        self._path = path
+        self._left = dict(engines)
+        self._log = log
         self._refused: list[str] = []
         self._engine: Engine | None = None
-        self._next()
+        self._open_next()
 
     @property
     def name(self) -> str:
@@ -40,50 +48,41 @@ class FallbackEngine:
             raise EngineError("the engine is closed")
         return self._engine
 
-    def _next(self) -> None:
+    def _open_next(self) -> None:
         while self._left:
-            name = self._left.pop(0)
+            name = next(iter(self._left))
+            opener = self._left.pop(name)
             passed_over = f" (not {'; not '.join(self._refused)})" if self._refused else ""
             try:
-                self._engine = open_engine(name, self._file, self._options, f"the best that works here{passed_over}")
+                self._engine = opener(f"the best that works here{passed_over}")
             except EngineError as error:
                 self._refused.append(f"{name}: {error}")
                 continue
             return
-        raise EngineError(f"no engine can run model {self._file.path} here; {'; '.join(self._refused)}")
+        raise EngineError(f"no engine can run model {self._path} here; {'; '.join(self._refused)}")
 
-    def infer(self, skeletons: np.ndarray) -> Predictions:
-        """Run windows (N, 3, T, 25, M) float32; if the engine breaks, the next one in line runs them.
+    def _run(self, skeletons: np.ndarray) -> Predictions:
+        """Run checked windows; if the engine fails, the next one in line runs them.
 
         Raises:
-            ValueError: The windows have another shape or type.
-            EngineError: The last engine in line broke.
+            EngineError: The last engine in line failed.
         """
-        skeletons = check_skeletons(skeletons, self.info)
         while True:
             engine = self._running
             try:
-                return engine.infer(skeletons)
+                return engine._run(skeletons)  # the windows have been checked
             except EngineError as error:
-                self._options.log(f"{engine.name} broke: {error}")
+                self._log(f"{engine.name} failed and is replaced: {error}")
                 self._refused.append(f"{engine.name}: {error}")
                 self.close()
-                self._next()
+                self._open_next()
 
     def warm_up(self) -> None:
-        """Run what is slow the first time (loading did)."""
+        """Run once what is slow the first time; loading has done so."""
         self._running.warm_up()
 
     def close(self) -> None:
-        """Give the resources back."""
+        """Free the resources."""
         if self._engine is not None:
             engine, self._engine = self._engine, None
             engine.close()
-
-    def __enter__(self) -> FallbackEngine:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

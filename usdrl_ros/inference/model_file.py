@@ -27,6 +27,11 @@ FORMAT = "1"
 """Version of the model file's contract."""
 
 
+def default_model() -> Path:
+    """The model that is shipped with the package."""
+    return Path(__file__).resolve().parent.parent / "models" / "hri_1.onnx"
+
+
 class ModelError(Exception):
     """A model cannot be used; the message says what is wrong with the file and what to do."""
 

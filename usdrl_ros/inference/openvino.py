@@ -1,13 +1,26 @@
-"""OpenVINO on the CPU: hinted for latency, in bfloat16 where the CPU multiplies matrices in it, else in float32."""
+"""OpenVINO on the CPU, hinted for latency.
+
+Precision "auto" is decided by a measurement: every precision that the processor offers runs a few windows, and the
+fastest whose outputs agree with float32 is taken. Flags of the processor do not decide, because bfloat16 instructions
+make some processors twice as fast and others slower (docs/engines.md).
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
-from types import TracebackType
+import time
+from collections.abc import Sequence
 
 import numpy as np
 
-from usdrl_ros.inference.contract import EngineError, Options, Predictions, check_predictions, check_skeletons
+from usdrl_ros.inference.contract import (
+    Engine,
+    EngineError,
+    Log,
+    Options,
+    Predictions,
+    largest_difference,
+    random_windows,
+)
 from usdrl_ros.inference.model_file import INPUT, OUTPUTS, ModelFile
 
 try:
@@ -17,6 +30,19 @@ except ImportError as missing:
 
 _HINTS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
 
+TOLERANCES = {"fp16": 1e-2, "bf16": 5e-2}
+"""Largest difference to float32 on random windows that "auto" accepts, relative to an output's largest value.
+
+It catches a precision that is broken for this model or on this processor. Whether actions stay the same on real
+windows is measured ahead of time (docs/engines.md)."""
+
+GAIN = 1.15
+"""A lower precision must be this many times faster than float32, or "auto" stays with float32."""
+
+_TRIAL_BATCHES = (1, 4)
+_TRIAL_S = 0.4
+"""Seconds that the measurement of all precisions takes at most for one batch size, three rounds at least."""
+
 
 def open_openvino(file: ModelFile, options: Options) -> OpenVinoEngine:
     """Load a model file.
@@ -25,32 +51,81 @@ def open_openvino(file: ModelFile, options: Options) -> OpenVinoEngine:
         EngineError: OpenVINO cannot run it here, or not in this precision.
     """
     core = openvino.Core()
-    precision = options.precision
-    if precision == "auto":
-        precision = "bf16" if has_matrix_units() else "fp32"
     try:
         offered = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     except Exception as error:  # OpenVINO raises RuntimeError and others besides
         raise EngineError(f"OpenVINO {openvino.__version__} finds no CPU that it can use: {_line(error)}") from error
-    if precision.upper() not in offered:
-        raise EngineError(f"OpenVINO does not offer {precision} on this CPU, only {', '.join(offered)}")
-    return OpenVinoEngine(core, file, threads=options.threads, precision=precision)
+    if options.precision == "auto":
+        return _open_fastest(core, file, options, [p for p in _HINTS if p.upper() in offered])
+    if options.precision.upper() not in offered or options.precision not in _HINTS:
+        raise EngineError(f"OpenVINO does not offer {options.precision} on this CPU, only {', '.join(offered)}")
+    return OpenVinoEngine(core, file, threads=options.threads, precision=options.precision)
 
 
-def has_matrix_units(processor: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether the CPU has units that multiply bfloat16 matrices (Intel AMX).
+def _open_fastest(core: openvino.Core, file: ModelFile, options: Options, precisions: Sequence[str]) -> OpenVinoEngine:
+    """The engine in the fastest precision that agrees with float32; float32 if none is clearly faster.
 
-    Without them bfloat16 is no faster than float32, though some CPUs have instructions for it (AVX512-BF16; measured,
-    docs/engines.md).
+    Raises:
+        EngineError: OpenVINO cannot load the model in float32.
     """
-    try:
-        return "amx_bf16" in processor.read_text().split()
-    except OSError:  # no Linux: float32, which is right everywhere
-        return False
+    batches = sorted({min(size, options.max_batch) for size in _TRIAL_BATCHES})
+    reference = OpenVinoEngine(core, file, threads=options.threads)
+    engines = {"fp32": reference}
+    for precision in precisions:
+        if precision == "fp32":
+            continue
+        try:
+            engine = OpenVinoEngine(core, file, threads=options.threads, precision=precision)
+            difference = largest_difference(engine, reference, batches)
+        except EngineError as error:
+            options.log(f"precision {precision} is not used: {error}")
+            continue
+        if difference <= TOLERANCES[precision]:  # false if it is not a number
+            engines[precision] = engine
+        else:
+            options.log(
+                f"precision {precision} is not used: outputs differ from float32 by {difference:.1e} of the largest "
+                f"value, allowed is {TOLERANCES[precision]:.0e}"
+            )
+    return engines["fp32" if len(engines) == 1 else _fastest(engines, batches, options.log)]
 
 
-class OpenVinoEngine:
-    """A model in OpenVINO; a context manager."""
+def _fastest(engines: dict[str, OpenVinoEngine], batches: Sequence[int], log: Log) -> str:
+    """The precision to use, by the time that one window takes in turns with the others."""
+    windows = [random_windows(size, engines["fp32"].info) for size in batches]
+    times = {precision: _window_time(runs) for precision, runs in _measure(engines, windows).items()}
+    measured = ", ".join(f"{precision} {1e3 * seconds:.2f} ms" for precision, seconds in times.items())
+    best = min(times, key=lambda precision: times[precision])
+    chosen = best if times[best] * GAIN <= times["fp32"] else "fp32"
+    log(f"precision {chosen} is used; measured a window: {measured}")
+    return chosen
+
+
+def _measure(engines: dict[str, OpenVinoEngine], windows: Sequence[np.ndarray]) -> dict[str, list[list[float]]]:
+    """Seconds a window of each run, by precision and batch; precisions take turns, since other load varies."""
+    found: dict[str, list[list[float]]] = {precision: [] for precision in engines}
+    for skeletons in windows:
+        for precision, engine in engines.items():
+            engine.infer(skeletons)  # the kernels of this batch size are made here
+            found[precision].append([])
+        until = time.perf_counter() + _TRIAL_S
+        rounds = 0
+        while rounds < 3 or time.perf_counter() < until:
+            for precision, engine in engines.items():
+                began = time.perf_counter()
+                engine.infer(skeletons)
+                found[precision][-1].append((time.perf_counter() - began) / len(skeletons))
+            rounds += 1
+    return found
+
+
+def _window_time(runs: Sequence[Sequence[float]]) -> float:
+    """Least seconds of a window, averaged over the batch sizes: other programs can only slow a run down."""
+    return float(np.mean([min(each) for each in runs]))
+
+
+class OpenVinoEngine(Engine):
+    """A model in OpenVINO."""
 
     def __init__(self, core: openvino.Core, file: ModelFile, *, threads: int = 1, precision: str = "fp32") -> None:
         """Load a model file.
@@ -58,6 +133,9 @@ class OpenVinoEngine:
         Raises:
             EngineError: OpenVINO cannot load it.
         """
+        version = openvino.__version__.split("-")[0]
+        unit = "thread" if threads == 1 else "threads"
+        super().__init__(file.info, f"OpenVINO {version} {precision}, CPU, {threads} {unit}")
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
@@ -66,42 +144,29 @@ class OpenVinoEngine:
             "ENABLE_CPU_PINNING": False,  # the robot's other programs use the same cores
         }
         try:
-            self._request = core.compile_model(core.read_model(file.path), "CPU", settings).create_infer_request()
+            model = core.compile_model(core.read_model(file.path), "CPU", settings)
+            self._request: openvino.InferRequest | None = model.create_infer_request()
         except Exception as error:  # OpenVINO raises RuntimeError and others besides
             raise EngineError(f"model {file.path} cannot be loaded by OpenVINO: {_line(error)}") from error
-        self.info = file.info
-        version = openvino.__version__.split("-")[0]
-        self.name = f"OpenVINO {version} {precision}, CPU, {threads} {'thread' if threads == 1 else 'threads'}"
 
-    def infer(self, skeletons: np.ndarray) -> Predictions:
-        """Run windows (N, 3, T, 25, M) float32 in one batch."""
-        skeletons = check_skeletons(skeletons, self.info)
+    def _run(self, skeletons: np.ndarray) -> Predictions:
+        request = self._request
+        if request is None:
+            raise EngineError(f"{self.name} is closed")
         try:
-            self._request.infer({INPUT: skeletons}, share_inputs=True)
+            request.infer({INPUT: skeletons}, share_inputs=True)
         except Exception as error:  # as above
             raise EngineError(f"{self.name} failed: {_line(error)}") from error
         # OpenVINO writes the next outputs to the same memory.
-        return Predictions(*(self._request.get_tensor(name).data.copy() for name in OUTPUTS))
-
-    def warm_up(self) -> None:
-        """Run it once, which makes the kernels."""
-        check_predictions(self.infer(np.zeros((1, *self.info.window_shape), np.float32)), self.name)
+        return Predictions(*(request.get_tensor(name).data.copy() for name in OUTPUTS))
 
     def close(self) -> None:
-        """Give the model back."""
-        del self._request
-
-    def __enter__(self) -> OpenVinoEngine:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        """Free the model."""
+        self._request = None
 
 
 def _line(error: Exception) -> str:
-    """The telling line of OpenVINO's errors, which begin with places in its source code."""
+    """The line of OpenVINO's errors that says what is wrong; they begin with places in its source code."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return next(
         (line for line in lines if not line.startswith(("Exception from", "Check "))), lines[0] if lines else ""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from usdrl_ros.inference.contract import EngineError, Log
+from usdrl_ros.inference.engine_cache import CacheError, read_trusted, write_atomically
 from usdrl_ros.inference.model_file import INPUT, OUTPUTS, ModelFile
 from usdrl_ros.inference.onnx_graph import GraphError
 from usdrl_ros.inference.onnx_rewrite import to_float16, to_opset_17
@@ -15,54 +18,132 @@ from usdrl_ros.inference.tensorrt_library import Library
 PRECISIONS = ("fp16", "fp32")
 WORKSPACE_MIB = 1024
 """Memory of the GPU that a build may use for trying, MiB."""
+QUICK_LEVEL = 1
+"""TensorRT's optimisation level of a build that must be short: heuristics choose the kernels that are timed."""
 
 
-def build_plan(
-    library: Library,
-    file: ModelFile,
-    *,
-    precision: str,
-    max_batch: int,
-    workspace_mib: int = WORKSPACE_MIB,
-    compute_capability: str = "",
-    log: Log,
-) -> bytes:
+@dataclass(frozen=True)
+class BuildSettings:
+    """How an engine is built.
+
+    Args:
+        precision: "fp16" or "fp32".
+        max_batch: The batch is free from 1 to this; the engine is tuned for a quarter of it.
+        workspace_mib: Memory of the GPU that the build may use for trying, MiB.
+        time_limit_s: Seconds after which the search for the fastest kernels is cut short; 0: no limit. TensorRT 10 and
+            newer stop then and build again with `QUICK_LEVEL`; older ones cannot stop, and start with that level.
+        timing_cache: File of kernel timings, which make the next build for the same GPU shorter; None: none.
+        compute_capability: "8.9", say, to build for such GPUs without one (TensorRT-RTX only); empty: for the one here.
+    """
+
+    precision: str
+    max_batch: int
+    workspace_mib: int = WORKSPACE_MIB
+    time_limit_s: float = 0.0
+    timing_cache: Path | None = None
+    compute_capability: str = ""
+
+
+def build_plan(library: Library, file: ModelFile, settings: BuildSettings, log: Log) -> bytes:
     """Build an engine.
 
     Args:
         library: TensorRT.
         file: The model.
-        precision: "fp16" or "fp32".
-        max_batch: The batch is free from 1 to this; the engine is tuned for a quarter of it.
-        workspace_mib: Memory of the GPU that the build may use for trying, MiB.
-        compute_capability: "8.9", say, to build for such GPUs without one (TensorRT-RTX only); empty: for the one here.
+        settings: How.
         log: Takes lines of progress.
 
     Raises:
         EngineError: TensorRT cannot read the model, or cannot build it; the message has its reasons.
     """
+    content = _content(library, file, settings.precision)
+    limit = settings.time_limit_s
+    if limit and not hasattr(library.module, "IProgressMonitor"):
+        log(f"{library.name} cannot stop a build after {limit:.0f} s, so it searches less from the start")
+        plan = _build_once(library, file, content, settings, log, level=QUICK_LEVEL)
+    else:
+        plan = _build_once(library, file, content, settings, log, limit_s=limit)
+        if plan is None and limit:
+            log(f"the search for the fastest kernels was stopped after {limit:.0f} s; a shorter one follows")
+            plan = _build_once(library, file, content, settings, log, level=QUICK_LEVEL)
+    if plan is None:
+        reasons = library.errors()
+        raise EngineError(f"{library.name} cannot build model {file.path} in {settings.precision}: {reasons}")
+    return plan
+
+
+def _build_once(
+    library: Library,
+    file: ModelFile,
+    content: bytes,
+    settings: BuildSettings,
+    log: Log,
+    *,
+    level: int | None = None,
+    limit_s: float = 0.0,
+) -> bytes | None:
+    """One build; None if TensorRT gave up or was stopped.
+
+    Args:
+        level: TensorRT's optimisation level; None: its default.
+        limit_s: Seconds after which the build is stopped; 0: never.
+    """
     trt = library.module
-    network, parser = _parse(library, file, _content(library, file, precision))
+    network, parser = _parse(library, file, content)
     builder = network.builder
     config = builder.create_builder_config()
-    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_mib << 20)
-    if precision == "fp32":
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, settings.workspace_mib << 20)
+    if settings.precision == "fp32":
         config.clear_flag(trt.BuilderFlag.TF32)  # it keeps ten bits of a float32's twenty-three
     elif not library.strongly_typed:
         config.set_flag(trt.BuilderFlag.FP16)
     if library.shares_profiles and library.version < (10, 0):
         config.set_preview_feature(trt.PreviewFeature.PROFILE_SHARING_0806, True)
-    config.add_optimization_profile(_profile(builder, file, max_batch))
-    if compute_capability:
-        _set_compute_capability(library, config, compute_capability)
-    monitor = _progress_monitor(trt, log) if hasattr(config, "progress_monitor") else None
+    if level is not None and hasattr(config, "builder_optimization_level"):  # 8.6 and newer
+        config.builder_optimization_level = level
+    config.add_optimization_profile(_profile(builder, file, settings.max_batch))
+    if settings.compute_capability:
+        _set_compute_capability(library, config, settings.compute_capability)
+    timings = None if settings.timing_cache is None else _load_timings(config, settings.timing_cache, log)
+    monitor = _progress_monitor(trt, log, limit_s) if hasattr(trt, "IProgressMonitor") else None
     if monitor is not None:
         config.progress_monitor = monitor
     plan = builder.build_serialized_network(network.definition, config)
-    del monitor, parser  # TensorRT used both until here; the parser owns weights
-    if plan is None:
-        raise EngineError(f"{library.name} cannot build model {file.path} in {precision}: {library.errors()}")
-    return bytes(plan)
+    if timings is not None and settings.timing_cache is not None:
+        _keep_timings(config, settings.timing_cache, log)
+    del monitor, parser, timings  # TensorRT used them until here; the parser owns weights
+    return None if plan is None else bytes(plan)
+
+
+def _load_timings(config: Any, path: Path, log: Log) -> Any | None:
+    """Give a build the timings of earlier ones; None if this TensorRT keeps none."""
+    if not hasattr(config, "create_timing_cache"):
+        return None
+    kept = b""
+    try:
+        kept = read_trusted(path)
+    except FileNotFoundError:
+        pass
+    except CacheError as error:
+        log(f"kernels are timed again: {error}")
+    timings = config.create_timing_cache(kept)
+    if timings is None or not config.set_timing_cache(timings, False):  # another GPU's timings are refused
+        log(f"kernels are timed again: the timings in {path} cannot be used")
+        timings = config.create_timing_cache(b"")
+        if timings is None or not config.set_timing_cache(timings, False):
+            return None
+    return timings
+
+
+def _keep_timings(config: Any, path: Path, log: Log) -> None:
+    """Write down how fast kernels are, also those of a build that was stopped."""
+    timings = config.get_timing_cache()
+    if timings is None:
+        return
+    try:
+        write_atomically(path, bytes(timings.serialize()))
+    except CacheError as error:
+        log(f"kernels will be timed again by the next build: {error}")
 
 
 class _Network:
@@ -97,7 +178,7 @@ def _parse(library: Library, file: ModelFile, content: bytes) -> tuple[_Network,
     network = _Network(library)
     parser = trt.OnnxParser(network.definition, library.logger)
     if not parser.parse(content):
-        reasons = "; ".join(_told(parser.get_error(i)) for i in range(parser.num_errors)) or library.errors()
+        reasons = "; ".join(_reason(parser.get_error(i)) for i in range(parser.num_errors)) or library.errors()
         raise EngineError(f"{library.name} cannot read model {file.path}: {reasons}")
     definition = network.definition
     inputs = {definition.get_input(i).name: definition.get_input(i) for i in range(definition.num_inputs)}
@@ -110,7 +191,7 @@ def _parse(library: Library, file: ModelFile, content: bytes) -> tuple[_Network,
     return network, parser
 
 
-def _told(error: Any) -> str:
+def _reason(error: Any) -> str:
     """One of the parser's errors: which operator of the model, and what is wrong with it."""
     reason = " ".join(str(error.desc()).split())
     if not hasattr(error, "node_operator"):  # before version 10
@@ -138,24 +219,24 @@ def _set_compute_capability(library: Library, config: Any, wanted: str) -> None:
     config.set_compute_capability(getattr(trt.ComputeCapability, known[wanted]), 0)
 
 
-def _progress_monitor(trt: Any, log: Log, period_s: float = 5.0) -> Any:
-    """Tells from time to time what the builder is at; a build takes seconds to many minutes."""
+def _progress_monitor(trt: Any, log: Log, limit_s: float, period_s: float = 5.0) -> Any:
+    """Logs from time to time what the builder does, and stops it after a limit (0: never)."""
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
             self._steps: dict[str, int] = {}
-            self._began = self._told = time.monotonic()
+            self._began = self._logged = time.monotonic()
 
         def phase_start(self, phase: str, parent: str | None, steps: int) -> None:
             self._steps[phase] = steps
 
         def step_complete(self, phase: str, step: int) -> bool:
             now = time.monotonic()
-            if now - self._told >= period_s:
-                self._told = now
+            if now - self._logged >= period_s:
+                self._logged = now
                 log(f"building for {now - self._began:.0f} s: {phase}, step {step + 1} of {self._steps.get(phase, 0)}")
-            return True
+            return not limit_s or now - self._began < limit_s
 
         def phase_finish(self, phase: str) -> None:
             self._steps.pop(phase, None)

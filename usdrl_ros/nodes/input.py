@@ -20,6 +20,7 @@ from usdrl_ros.nodes.distribution import (
     UnsupportedEventTypeError,
     with_information,
 )
+from usdrl_ros.nodes.hearing import Hearing
 from usdrl_ros.parameters import ParameterError
 from usdrl_ros.problems import Problem
 from usdrl_ros.skeleton.person import Frame
@@ -67,50 +68,38 @@ class SkeletonInput:
         reliability = values["input_reliability"]
         self._reliability = source.reliability if reliability == "source" else reliability
         self._depth = values["input_depth"] or source.depth
-        self._take: Callable[[bytes], None] = lambda message: None
-        self._subscriptions: list[Subscription] = []  # two while a silent one is probed
+        self._hearing: Hearing | None = None
         self._numbers: dict[bytes, int] = {}  # of the last message, by publisher
 
     def open(self, take: Callable[[bytes], None]) -> None:
         """Subscribe; `take` gets each message, serialized: of most, a small part is needed."""
         self._numbers.clear()
-        self._take = take
-        self._subscriptions = [self._subscribe()]
+
+        def taken(message: bytes, information: Any) -> None:
+            self._count_missed(information)
+            take(message)
+
+        self._hearing = Hearing(self._node, self._subscribe, taken, self._report_deaf)
 
     def close(self) -> None:
         """Unsubscribe."""
-        while self._subscriptions:
-            self._node.destroy_subscription(self._subscriptions.pop())
+        if self._hearing is not None:
+            self._hearing.close()
+            self._hearing = None
 
     def probe(self) -> None:
-        """Subscribe once more, if a publisher is there: the subscription may be deaf.
+        """Find out whether a silent subscription is deaf, if somebody publishes at all."""
+        if self._hearing is not None and self._node.count_publishers(self.topic):
+            self._hearing.probe()
 
-        A reliable one of Fast DDS is, once an empty payload has come: it waits for the message that it cannot take.
-        Whichever of the two gets the next message stays, the other is destroyed.
-        """
-        if not self._subscriptions or not self._node.count_publishers(self.topic):
-            return
-        for deaf in self._subscriptions[1:]:
-            self._node.destroy_subscription(deaf)
-        self._subscriptions[1:] = [self._subscribe()]
-
-    def _subscribe(self) -> Subscription:
+    def _subscribe(self, take: Callable[[Any, Any], None]) -> Subscription:
         qos = QoSProfile(depth=self._depth, reliability=ReliabilityPolicy[self._reliability.upper()])
-        own: list[Subscription] = []
-
-        def taken(message: Any, information: Any) -> None:
-            if own[0] not in self._subscriptions:  # the other one was faster
-                return
-            if len(self._subscriptions) > 1:
-                self._keep(own[0])
-            self._count_missed(information)
-            self._take(message)
 
         def subscribe(**events: Any) -> Subscription:
             return self._node.create_subscription(
                 self._message_class,
                 self.topic,
-                with_information(taken),
+                with_information(take),
                 qos,
                 raw=True,
                 event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._report_incompatible, **events),
@@ -119,23 +108,17 @@ class SkeletonInput:
 
         try:
             # Where messages are numbered, what is missing shows by itself.
-            lost = {} if NUMBERED else {"message_lost": lambda info: self._report_missed(info.total_count_change)}
-            own.append(subscribe(**lost))
+            return subscribe(
+                **({} if NUMBERED else {"message_lost": lambda i: self._report_missed(i.total_count_change)})
+            )
         except UnsupportedEventTypeError:  # not every middleware reports what it lost
-            own.append(subscribe())
-        return own[0]
+            return subscribe()
 
-    def _keep(self, heard: Subscription) -> None:
-        """Of two subscriptions keep the one that hears."""
-        first = self._subscriptions[0]
-        for other in [each for each in self._subscriptions if each is not heard]:
-            self._node.destroy_subscription(other)
-        self._subscriptions = [heard]
-        if heard is not first:
-            self._numbers.clear()
-            self._monitor.count("subscribed again")
-            fault = f"the subscription of {self.topic} had heard nothing of messages that were published"
-            self._monitor.report([Problem("deaf", f"{fault} (an empty payload blocks a reliable one): made a new one")])
+    def _report_deaf(self) -> None:
+        self._numbers.clear()
+        self._monitor.count("subscribed again")
+        fault = f"the subscription of {self.topic} had heard nothing of messages that were published"
+        self._monitor.report([Problem("deaf", f"{fault} (an empty payload blocks a reliable one): made a new one")])
 
     def read(self, message: bytes) -> Frame:
         """What a serialized message shows; unstamped messages get the current time.

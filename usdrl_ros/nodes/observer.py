@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from functools import partial
 from typing import Any
@@ -16,6 +17,8 @@ from usdrl_ros.actions.events import Event, Phase
 from usdrl_ros.bags.writer import BagWriter
 from usdrl_ros.messages import message_to_event, time_to_ns
 from usdrl_ros.msg import ActionEvent, ActionScores, ActionVocabulary, SkeletonArray
+from usdrl_ros.nodes.conversion import first_message_class
+from usdrl_ros.sources.reader import DEFAULT_SOURCE, SourceReader, load_source
 
 _DEPTH = 1000  # nothing is to be missing from the record, however busy the machine
 
@@ -26,11 +29,23 @@ class Observer(Node):
     Args:
         writer: An open bag.
         skeletons, truth: Topics of the input.
+        reader: Reads the skeletons; None: they are ours. Others are not written to the bag.
         context: As for any node.
     """
 
-    def __init__(self, writer: BagWriter, *, skeletons: str, truth: str, context: Context | None = None) -> None:
+    def __init__(
+        self,
+        writer: BagWriter,
+        *,
+        skeletons: str,
+        truth: str,
+        reader: SourceReader | None = None,
+        context: Context | None = None,
+    ) -> None:
         super().__init__("observer", context=context)
+        self._reader = reader or SourceReader(load_source(DEFAULT_SOURCE))
+        source = self._reader.source
+        _, kind = first_message_class(source.message_types, source.packages, f"source '{source.name}'")
         self._writer = writer
         self._lock = threading.Lock()
         self._people: tuple[str, ...] = ()
@@ -46,14 +61,15 @@ class Observer(Node):
         latched = QoSProfile(
             depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE
         )
-        for kind, topic, qos, take in (
-            (SkeletonArray, skeletons, _DEPTH, self._take_skeletons),
+        for message_type, topic, qos, take in (
+            (kind, skeletons, _DEPTH, self._take_skeletons),
             (ActionEvent, truth, _DEPTH, self._take_truth),
             (ActionEvent, "usdrl/actions", _DEPTH, self._take_event),
             (ActionScores, "usdrl/scores", _DEPTH, self._take_scores),
             (ActionVocabulary, "usdrl/vocabulary", latched, self._take_vocabulary),
         ):
-            self.create_subscription(kind, topic, partial(self._record, self.resolve_topic_name(topic), take), qos)
+            record = partial(self._record, self.resolve_topic_name(topic), take)
+            self.create_subscription(message_type, topic, record, qos)
 
         self.create_subscription(DiagnosticArray, "/diagnostics", self._take_diagnostics, 10)
 
@@ -72,11 +88,13 @@ class Observer(Node):
         with self._lock:
             take(message)
             stamp_ns = time_to_ns(message.header.stamp) if hasattr(message, "header") else (self.newest_ns or 0)
-            self._writer.write(topic, stamp_ns, message)
+            if take != self._take_skeletons or isinstance(message, SkeletonArray):
+                self._writer.write(topic, stamp_ns, message)
 
-    def _take_skeletons(self, message: SkeletonArray) -> None:
-        self._people = tuple(sorted(skeleton.person_id for skeleton in message.skeletons))
-        self.newest_ns = time_to_ns(message.header.stamp)
+    def _take_skeletons(self, message: Any) -> None:
+        frame = self._reader.read(message, time.time_ns())
+        self._people = tuple(sorted(person.person_id for person in frame.people))
+        self.newest_ns = frame.stamp_ns
         if self.first_ns is None:
             self.first_ns = self.newest_ns
         self.frames += 1

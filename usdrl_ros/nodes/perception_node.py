@@ -6,6 +6,7 @@ the skeletons is in `usdrl_ros.recognizer`.
 
 from __future__ import annotations
 
+import argparse
 import threading
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -17,6 +18,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from rclpy.utilities import remove_ros_args
 
 from usdrl_ros.inference.factory import default_model
 from usdrl_ros.inference.model_file import ModelError
@@ -178,6 +180,7 @@ class PerceptionNode(LifecycleNode):
 
 def perceive(arguments: Sequence[str], stop: threading.Event) -> int:
     """Run the node until `stop` is set; return the exit code."""
+    _check_arguments(arguments)
     if stop.is_set():
         return 0
     node = PerceptionNode(arguments)
@@ -203,3 +206,18 @@ def perceive(arguments: Sequence[str], stop: threading.Event) -> int:
             node.trigger_shutdown()
         executor.shutdown()
         node.destroy_node()
+
+
+def _check_arguments(arguments: Sequence[str]) -> None:
+    """Print the usage where it is asked for; refuse arguments that are not ROS's own."""
+    parameters = [
+        f"  {spec.name}: {spec.description} ({spec.allowed}; default: {spec.default!r})" for spec in PARAMETERS
+    ]
+    parser = argparse.ArgumentParser(
+        prog="perception",
+        usage="perception [--help] [--ros-args -p NAME:=VALUE ... --params-file FILE -r OLD:=NEW ...]",
+        description="Recognise actions in a stream of skeletons: the perception node.",
+        epilog="\n".join(["parameters:", *parameters]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.parse_args(remove_ros_args(list(arguments)))

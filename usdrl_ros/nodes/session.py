@@ -54,6 +54,7 @@ class Session:
         self._stamps = StampWatch()
         self._message_at = self._moved_at = self._probed_at = 0.0
         self._awaits_first = False
+        self._stamped = False  # whether a message had a stamp of its own: then one without moves no clock
         with ExitStack() as stack:
             self.info = read_model_file(model).info  # faults of the model file come before the slow work
             self._input = SkeletonInput(node, values, monitor=monitor)
@@ -97,7 +98,7 @@ class Session:
         self._statistics.clear()
         self._stamps.clear()
         self._message_at = self._moved_at = time.monotonic()
-        self._awaits_first = True
+        self._awaits_first, self._stamped = True, False
         self._input.open(self._on_message)
         return f"{self._input.topic} (source '{self._input.source.name}', {self._input.type_name})"
 
@@ -171,11 +172,15 @@ class Session:
 
     def _take(self, message: bytes) -> None:
         frame = self._input.read(message)
-        if not frame.stamp_ns:
-            self._monitor.report(frame.problems)
-            fault = "message ignored: it has stamp 0, and there is no /clock to take the time from"
-            self._monitor.report([Problem("no_stamp", f"{fault}: fill header.stamp")])
+        unstamped = any(problem.cause == "no_stamp" for problem in frame.problems)
+        if not frame.stamp_ns or (unstamped and self._stamped):
+            why = "and there is no /clock to take the time from"
+            if self._stamped:
+                why = "though messages before it had one"
+            self._monitor.report([problem for problem in frame.problems if problem.cause != "no_stamp"])
+            self._monitor.report([Problem("no_stamp", f"message ignored: it has stamp 0, {why}: fill header.stamp")])
             return
+        self._stamped |= not unstamped
         now_ns = self._node.get_clock().now().nanoseconds
         self._statistics.message(frame.stamp_ns, (now_ns - frame.stamp_ns) * 1e-9 if now_ns else None)
         moved = self._stamps.moved(frame.stamp_ns, self._values["clock_jump_s"])

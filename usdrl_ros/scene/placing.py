@@ -3,16 +3,49 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from usdrl_ros.problems import Problem
-from usdrl_ros.scene.transforms import Transforms
+from usdrl_ros.scene.transforms import TransformBuffer, Transforms
 from usdrl_ros.skeleton.person import Frame
 
 MOST_WAITING = 300
 """Frames of one camera that wait for its pose; beyond, the oldest goes with the pose that is known."""
+
+
+class PoseError(ValueError):
+    """The pose of a camera cannot be used; one line."""
+
+
+def read_pose(text: str) -> tuple[str, tuple[float, float, float], tuple[float, float, float, float]]:
+    """An entry "FRAME X Y Z QX QY QZ QW" of the parameter `camera_poses`.
+
+    Raises:
+        PoseError: It has another form.
+    """
+    frame, *rest = text.split() or [""]
+    try:
+        x, y, z, qx, qy, qz, qw = (float(value) for value in rest)
+    except ValueError:
+        raise PoseError(f"camera pose {text!r}: expected FRAME X Y Z QX QY QZ QW") from None
+    translation, rotation = (x, y, z), (qx, qy, qz, qw)
+    if fault := TransformBuffer().add("fixed_frame", frame, 0, translation, rotation, static=True):
+        raise PoseError(f"camera pose {text!r}: {fault}")
+    return frame, translation, rotation
+
+
+def add_poses(buffer: TransformBuffer, fixed_frame: str, poses: Sequence[str]) -> None:
+    """Add the entries of `camera_poses` to a buffer.
+
+    Raises:
+        PoseError: One has another form.
+    """
+    for text in poses:
+        frame, translation, rotation = read_pose(text)
+        buffer.add(fixed_frame, frame, 0, translation, rotation, static=True)
 
 
 class Placing:

@@ -14,10 +14,13 @@ class Subject:
     Args:
         ids: The people's ids, who acts first; one to M of them, M being the people of the model's input.
         joints: (len(ids), 25, 3) NTU-25 joints, metres, in the frame of the scene; NaN where unseen.
+        excluded: Actions that are not recognised in this subject, because another one of the same people stands for
+            them.
     """
 
     ids: tuple[str, ...]
     joints: np.ndarray
+    excluded: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if not self.ids or self.joints.shape != (len(self.ids), 25, 3):

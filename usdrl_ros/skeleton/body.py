@@ -52,8 +52,8 @@ def _bones() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         for side in ("",) if child in _INDEX else ("Left", "Right"):
             upper = parent if parent in _INDEX else parent + side
             rows.append((_INDEX[child + side], _INDEX[upper], reach, child in _LIMBS))
-    child, parent, reach, limb = (np.array(column) for column in zip(*rows, strict=True))
-    return child, parent, reach, limb
+    children, parents, reaches, limbs = (np.array(column) for column in zip(*rows, strict=True))
+    return children, parents, reaches, limbs
 
 
 _CHILD, _PARENT, _LONGEST, _IS_LIMB = _bones()
@@ -175,15 +175,17 @@ def evidence(joints: np.ndarray, up: np.ndarray | None = None) -> np.ndarray:
     return np.stack([limb, forward, (across * hips).sum(-1), crossed, upright, thickness], -1)
 
 
-def impossible_joints(joints: np.ndarray) -> list[dict[int, str]]:
+def impossible_joints(joints: np.ndarray, camera: np.ndarray | None = None) -> list[dict[int, str]]:
     """The joints that no body has where they are, and why, of each person.
 
     Args:
-        joints: (N, 25, 3) NTU-25, metres in the camera's frame, NaN unseen.
+        joints: (N, 25, 3) NTU-25, metres, NaN unseen.
+        camera: (3,) where the camera is in the frame of the joints; None: at the origin.
     """
     found: list[dict[int, str]] = [{} for _ in joints]
     with np.errstate(invalid="ignore"):
-        squared = (joints * joints).sum(-1)
+        away = joints if camera is None else joints - camera
+        squared = (away * away).sum(-1)
         at_camera = (squared < _AT_CAMERA_M**2).any(-1)
         bones = joints[:, _CHILD] - joints[:, _PARENT]
         too_long = ((bones * bones).sum(-1) > _LONGEST**2).any(-1)
@@ -223,6 +225,7 @@ class BodyCheck:
         names: Sequence[str],
         problems: list[Problem],
         up: np.ndarray | None = None,
+        camera: np.ndarray | None = None,
     ) -> np.ndarray:
         """Joints as they can be used.
 
@@ -232,6 +235,7 @@ class BodyCheck:
             names: Of the N people, for messages.
             problems: What is wrong is added.
             up: (3,) the vertical in the frame of the joints, where it is known.
+            camera: (3,) where the camera is in that frame; None: at its origin.
 
         Returns:
             (N, 25, 3), what is impossible is NaN.
@@ -247,7 +251,7 @@ class BodyCheck:
         if self._unit_fault and not self.mend:
             return joints
         checked = joints
-        for person, impossible in enumerate(impossible_joints(joints)):
+        for person, impossible in enumerate(impossible_joints(joints, camera)):
             if not impossible:
                 continue
             checked = joints.copy() if checked is joints else checked

@@ -92,8 +92,8 @@ class Layout:
             found = " x ".join(map(str, joints.shape[-2:]))
             raise ValueError(f"layout '{self.name}' has {len(self.joint_names)} joints of x y z, got {found}")
         if confidence is not None and confidence.shape != joints.shape[:-1]:
-            found = confidence.shape[-1] if confidence.ndim else 0
-            raise ValueError(f"layout '{self.name}' has {len(self.joint_names)} joints, got {found} confidences")
+            count = confidence.shape[-1] if confidence.ndim else 0
+            raise ValueError(f"layout '{self.name}' has {len(self.joint_names)} joints, got {count} confidences")
         seen = np.isfinite(joints).all(-1)
         if confidence is None:
             confidence = seen.astype(float)

@@ -25,10 +25,10 @@ class Assessment:
         total: The counts of all.
         actions: Of each action its counts and average precision at tIoU 0.5.
         people: Of each (recording, person) the counts.
-        confusion: How often a true action was told as which.
-        false: How often each action was told in vain.
+        confusion: How often a true action was recognised as which.
+        false: False events of each action.
         calibration: As `ingredients.calibration_bins`, of all events.
-        comparison: What was found, missed, told in vain.
+        comparison: What was found and missed, and what was false.
         unknown: How often each true action occurs that the model does not know.
     """
 

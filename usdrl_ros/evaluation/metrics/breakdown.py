@@ -1,4 +1,4 @@
-"""The metrics of each action and of each person, what was taken for what, and how precision falls as recall grows."""
+"""The metrics of each action and of each person, confusions, and how precision falls as recall grows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from usdrl_ros.evaluation.metrics.outcome import Outcome
 from usdrl_ros.evaluation.metrics.values import DRAWS, Estimate, MetricSheet, draw_weights, estimates
 
 MISSED = ""
-"""The column of a true action for which nothing was told."""
+"""The column of a true action without an event."""
 CONFUSED_FROM = 0.1
 """Least overlap at which an event of another action counts as taken for the true one."""
 
@@ -74,10 +74,10 @@ def by_person(outcomes: Sequence[Outcome]) -> dict[tuple[str, str], Row]:
 
 
 def confusion(outcomes: Sequence[Outcome]) -> Counter[tuple[str, str]]:
-    """How often a true action was told as which: keys (true, told), told `MISSED` where nothing was.
+    """How often a true action was recognised as which: keys (true, recognised), `MISSED` where there was no event.
 
-    A truth that was found (`metrics.compare`) was told right. One that was missed was told as the action of the event
-    that overlaps it most, of the same person, from `CONFUSED_FROM` on. So each truth counts once.
+    A truth that was found (`detection.compare`) was recognised right. One that was missed counts as the action of the
+    event that overlaps it most, of the same person, from `CONFUSED_FROM` on. So each truth counts once.
     """
     counts: Counter[tuple[str, str]] = Counter()
     for outcome in outcomes:

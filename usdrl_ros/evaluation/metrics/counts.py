@@ -30,7 +30,7 @@ class RecordingCounts:
         segments, segments_right: Predicted and true segments, and those of them that are right by `OVERLAPS`.
         sequences, edit: People, and the sum of their edit scores.
         frames, frames_right: Frames of true actions, and those that are named right.
-        delays, onset_errors, offset_errors: Seconds, of each found truth; how far the told start and end are off.
+        delays, onset_errors, offset_errors: Seconds, of each found truth; how far the recognised start and end are off.
         calibration: (3, bins): events, the sum of their confidences, how many are right; see `calibration_bins`.
     """
 

@@ -1,8 +1,8 @@
 """How good detected actions are: PKU-MMD's mean average precision, delay, and false events.
 
 Average precision follows PKU-MMD's evaluation (Liu et al., "PKU-MMD: A Large Scale Benchmark for Continuous Multi-Modal
-Human Action Understanding", arXiv 1703.07475, and its published script). What a robot also asks for, how late it is
-told and how often in vain, is counted event by event, without an overlap threshold (`compare`).
+Human Action Understanding", arXiv 1703.07475, and its published script). What a robot also needs, the delay of
+events and the rate of false ones, is counted event by event, without an overlap threshold (`compare`).
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Interval:
         start: Seconds.
         end: Seconds.
         score: Confidence of a detection; unused of a truth.
-        person_id: Who acts. "" of a truth: not told, so that anyone's event may match.
-        announced: When a detection was first told (the stamp of its STARTED), seconds; None where it is not known.
+        person_id: Who acts. "" of a truth: not known, so that anyone's event may match.
+        announced: When a detection was announced (the stamp of its STARTED), seconds; None where it is not known.
         event_id: The id in the bag; it plays no part in any metric.
     """
 
@@ -191,7 +191,7 @@ def _mean(values: Iterable[float]) -> float:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was found, missed and told in vain; see `compare`.
+    """What was found and missed, and what was false; see `compare`.
 
     Args:
         found: (truth, event) pairs.

@@ -1,6 +1,6 @@
 """Every metric of an evaluation, for the recordings as they are and for draws of them (bootstrap).
 
-Recordings are few and differ much, so a metric is told with the interval that draws of the recordings with replacement
+Recordings are few and differ much, so a metric comes with the interval that draws of the recordings with replacement
 give (Efron & Tibshirani, "An Introduction to the Bootstrap", 1993, percentile method). What each recording adds to a
 metric is counted once (`ingredients.py`); a draw is then a weight for each recording, how often it was drawn, and a
 metric is computed for all draws at a time. Weights of 1 give the metrics themselves.
@@ -54,12 +54,12 @@ METRICS: dict[str, Metric] = {
         Metric("false_events_per_minute", "events that overlap no true action of their kind", "/min", False),
         Metric("delay_median_s", "true onset to STARTED, median", "s", False),
         Metric("delay_p90_s", "true onset to STARTED, 90th percentile", "s", False),
-        Metric("onset_error_s", "distance of told and true onset, median", "s", False),
-        Metric("offset_error_s", "distance of told and true end, median", "s", False),
+        Metric("onset_error_s", "distance of recognised and true onset, median", "s", False),
+        Metric("offset_error_s", "distance of recognised and true end, median", "s", False),
         Metric("calibration_error", "expected calibration error of the events' confidence", "", False),
     )
 }
-"""By name, in the order in which they are told."""
+"""By name, in the order in which they are shown."""
 
 
 @dataclass(frozen=True)

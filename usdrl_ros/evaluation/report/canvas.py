@@ -1,4 +1,4 @@
-"""How all pictures look, and how they are written: PNG beside the report, SVG within it.
+"""How all plots look, and how they are written: PNG beside the report, SVG within it.
 
 matplotlib is heavy: it is imported only when something is drawn.
 """
@@ -8,7 +8,9 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -43,7 +45,10 @@ _SVG_SETTINGS: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "usdrl_
 
 
 def colours_of(actions: Iterable[str]) -> dict[str, str]:
-    """A colour for each action, in the order of the alphabet; beyond the palette's length, darker and paler ones."""
+    """A colour for each action, in the order of the alphabet; beyond the palette's length, darker and paler ones.
+
+    Give all actions of the model, not those that occur: then an action has one colour in all plots of the model.
+    """
     return {action: _shade(index) for index, action in enumerate(sorted(set(actions)))}
 
 
@@ -55,7 +60,7 @@ def _shade(index: int) -> str:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure, inches."""
+    """An empty plot, inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -77,22 +82,36 @@ def tidy(axes: Axes, *, grid: Literal["x", "y", "both"] | None = None) -> None:
 
 
 def save_png(figure: Figure, path: Path) -> None:
-    """Write a figure as a PNG; raises OSError."""
-    figure.savefig(path)
+    """Write a plot as a PNG; raises OSError."""
+    with _plain_text(figure):
+        figure.savefig(path)
+
+
+@contextmanager
+def _plain_text(figure: Figure) -> Iterator[None]:
+    """Names from outside are shown as they are: a "$" begins no formula, and a sign that no font has is a box."""
+    from matplotlib import rc_context
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+    with rc_context({"text.parse_math": False}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        yield
 
 
 def svg(figure: Figure, label: str, *, titles: Mapping[str, str] | None = None) -> str:
-    """A figure as an SVG element for a page: as wide as there is room, text stays text in the page's font.
+    """A plot as an SVG element for a page: as wide as there is room, text stays text in the page's font.
 
     Args:
-        figure: The figure.
+        figure: The plot.
         label: What it shows, for those who cannot see it.
-        titles: What is told when one points at an artist, by its gid.
+        titles: The text shown when one points at an artist, by its gid.
     """
     from matplotlib import rc_context
 
     stream = io.StringIO()
-    with rc_context(_SVG_SETTINGS):
+    with _plain_text(figure), rc_context(_SVG_SETTINGS):
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = stream.getvalue()
     body = re.sub(r"<metadata>.*?</metadata>", "", text[text.index(">", text.index("<svg")) + 1 :], flags=re.DOTALL)

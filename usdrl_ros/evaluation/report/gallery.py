@@ -1,4 +1,4 @@
-"""What a report is about, and its pictures: each is drawn once, for the page (SVG) and for a file beside it (PNG)."""
+"""What a report is about, and its plots: each is drawn once, for the page (SVG) and for a file beside it (PNG)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from usdrl_ros.settings import Settings
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_CHARTS = 8
+_PLOTS = 8
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Subject:
 
 
 class Gallery:
-    """Draws the pictures of a report.
+    """Draws the plots of a report.
 
     Args:
         directory: Where the PNGs go.
@@ -68,21 +68,21 @@ class Gallery:
         intervals = [i for run in subject.runs for i in (*run.event_intervals, *(run.truth_intervals or ()))]
         actions = {interval.action for interval in intervals}
         self.known = tuple(sorted(actions & set(subject.model.actions)))
-        self.colours = dict.fromkeys(actions, UNKNOWN) | colours_of(self.known)
+        self.colours = dict.fromkeys(actions, UNKNOWN) | colours_of(subject.model.actions)
         self._drawn = 0
-        self._expected = len(self.strips) + len(subject.runs) + _CHARTS
+        self._expected = len(self.strips) + len(subject.runs) + _PLOTS
 
     @property
     def outcomes(self) -> Sequence[Outcome]:
         """The recordings with truth."""
         return self.subject.assessment.outcomes if self.subject.assessment else ()
 
-    def picture(self, name: str, drawn: Figure, label: str, titles: Mapping[str, str] | None = None) -> str:
-        """Write a figure as NAME.png; gives it as SVG.
+    def plot(self, name: str, drawn: Figure, label: str, titles: Mapping[str, str] | None = None) -> str:
+        """Write a plot as NAME.png; gives it as SVG.
 
         Args:
             name: Of the file, below the report's directory.
-            drawn: The figure.
+            drawn: The plot.
             label, titles: As for `canvas.svg`.
 
         Raises:

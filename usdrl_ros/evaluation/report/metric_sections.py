@@ -12,7 +12,7 @@ from usdrl_ros.evaluation.metrics.assessment import Assessment
 from usdrl_ros.evaluation.metrics.breakdown import pooled
 from usdrl_ros.evaluation.metrics.detection import THETAS
 from usdrl_ros.evaluation.metrics.values import METRICS
-from usdrl_ros.evaluation.report import charts, page
+from usdrl_ros.evaluation.report import page, plots
 from usdrl_ros.evaluation.report.canvas import FADED
 from usdrl_ros.evaluation.report.gallery import Gallery
 from usdrl_ros.evaluation.tables import interval, number
@@ -81,27 +81,27 @@ def by_action(assessment: Assessment, gallery: Gallery) -> str:
     heads = ("action", "true", "found", "missed", "false", "delay", "onset off", "end off", "AP at 0.5", "95 %")
     events, truths = pooled(assessment.outcomes)
     values = {action: precision for action, (_, precision) in assessment.actions.items()}
-    curves = charts.precision_recall_chart(events, truths, values, gallery.colours)
+    curves = plots.precision_recall_plot(events, truths, values, gallery.colours)
     note = (
         "Found: an event of this action overlaps it, however little. AP at 0.5 asks for an overlap of one half "
-        "(PKU-MMD's metric). Delay: from the true onset to STARTED. Off: how far the told onset and end are from "
+        "(PKU-MMD's metric). Delay: from the true onset to STARTED. Off: how far the recognised onset and end are from "
         "the true ones; medians."
     )
     unknown = ""
     if assessment.unknown:
         words = unknown_line(assessment.unknown, gallery.subject.model.actions)
         unknown = f"<p class='bad'>The model does not know, counted in no metric: {escape(words)}</p>"
-    picture = gallery.picture("precision_recall", curves, "precision over recall by action")
+    picture = gallery.plot("precision_recall", curves, "precision over recall by action")
     heading = "<h3>Precision over recall, at an overlap of 0.5 (thick) and 0.3 (thin)</h3>"
     return page.section("By action", note, page.table(heads, rows, last), unknown, heading, picture)
 
 
 def confusion(assessment: Assessment, gallery: Gallery) -> str:
     """What was taken for what."""
-    drawn = charts.confusion_chart(assessment.confusion, assessment.false)
-    picture = gallery.picture("confusion", drawn, "confusion matrix")
+    drawn = plots.confusion_plot(assessment.confusion, assessment.false)
+    picture = gallery.plot("confusion", drawn, "confusion matrix")
     note = (
-        "Each true action counts once, in its row: told right (green), told as another action, or missed. The last "
+        "Each true action counts once, in its row: recognised right (green), as another action, or missed. The last "
         "row: events that overlap no true action of their kind."
     )
     return page.section("What was taken for what", note, picture)
@@ -113,19 +113,19 @@ def timing(assessment: Assessment, gallery: Gallery) -> str:
     parts = []
     marks: dict[str, float | None]
     marks = {"median": metrics["delay_median_s"].value, "90 %": metrics["delay_p90_s"].value}
-    drawn = charts.histogram(comparison.delays, "true onset to STARTED, s", marks=marks)
-    parts.append(page.plot(gallery.picture("delay", drawn, "histogram of delays"), "<b>Delay</b> of what was found"))
+    drawn = plots.histogram(comparison.delays, "true onset to STARTED, s", marks=marks)
+    parts.append(page.plot(gallery.plot("delay", drawn, "histogram of delays"), "<b>Delay</b> of what was found"))
     onsets = [event.start - truth.start for truth, event in comparison.found]
     offsets = [event.end - truth.end for truth, event in comparison.found]
     for name, values in (("onset", onsets), ("end", offsets)):
         marks = {"median": float(np.median(values))} if values else {}
-        drawn = charts.histogram(values, f"told {name} minus true {name}, s", marks=marks)
-        caption = f"<b>Told {name}</b> against the true one; right of 0 is late"
-        parts.append(page.plot(gallery.picture(f"{name}_error", drawn, f"error of the {name}"), caption))
+        drawn = plots.histogram(values, f"recognised {name} minus true {name}, s", marks=marks)
+        caption = f"<b>Recognised {name}</b> against the true one; right of 0 is late"
+        parts.append(page.plot(gallery.plot(f"{name}_error", drawn, f"error of the {name}"), caption))
     latencies, latency = pooled_latencies(gallery.subject.runs), latency_summary(gallery.subject.runs)
     if latency:
         marks = {"median": latency["median"], "90 %": latency["p90"]}
-        drawn = charts.histogram(latencies, "skeletons to scores, ms", marks=marks, unit="ms")
+        drawn = plots.histogram(latencies, "skeletons to scores, ms", marks=marks, unit="ms")
         caption = "<b>Latency</b> of the live nodes: from a message to the scores that it led to, over DDS"
     else:
         counts: Counter[float] = Counter()
@@ -134,24 +134,24 @@ def timing(assessment: Assessment, gallery: Gallery) -> str:
         steps = step_times(gallery.subject.runs) or {}
         values = [value / 1e3 for value in counts.elements()]
         marks = {name: steps[part] / 1e3 for name, part in (("median", "median"), ("90 %", "p90")) if steps}
-        drawn = charts.histogram(values, "time of a step, ms", marks=marks, unit="ms")
+        drawn = plots.histogram(values, "time of a step, ms", marks=marks, unit="ms")
         caption = "<b>Processing</b>: time of a step on this machine, all people of it together"
-    parts.append(page.plot(gallery.picture("latency", drawn, "histogram of latencies"), caption))
-    note = "How late events are told, and how well their borders sit; missed actions do not count here."
+    parts.append(page.plot(gallery.plot("latency", drawn, "histogram of latencies"), caption))
+    note = "How late events are announced, and how well their borders sit; missed actions do not count here."
     return page.section("How late", note, f"<div class='pair'>{''.join(parts)}</div>")
 
 
 def sureness(assessment: Assessment, gallery: Gallery) -> str:
-    """Calibration, and the overlap that is asked for."""
-    reliability = charts.reliability_chart(assessment.calibration)
-    overlaps = charts.overlap_chart(assessment.metrics, THETAS)
+    """Calibration, and the required overlap."""
+    reliability = plots.reliability_plot(assessment.calibration)
+    overlaps = plots.overlap_plot(assessment.metrics, THETAS)
     error = number(assessment.metrics["calibration_error"].value)
     parts = (
         page.plot(
-            gallery.picture("calibration", reliability, "share right by confidence"),
+            gallery.plot("calibration", reliability, "share right by confidence"),
             f"<b>Calibration</b>: on the grey line, confidence is the share that is right; expected error {error}",
         ),
-        page.plot(gallery.picture("overlap", overlaps, "mAP by overlap"), "<b>By overlap</b> that is asked for"),
+        page.plot(gallery.plot("overlap", overlaps, "mAP by overlap"), "<b>By overlap</b> that is required"),
     )
     note = "Whether the events' confidence can be believed, and how exactly they sit in time."
     return page.section("How sure, how exact", note, f"<div class='pair'>{''.join(parts)}</div>")

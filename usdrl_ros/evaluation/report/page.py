@@ -84,8 +84,13 @@ def details(title: str, more: str, content: str, *, opened: bool) -> str:
 
 
 def plot(picture: str, caption: str) -> str:
-    """A picture (SVG) below its caption, which is HTML already."""
-    return f"<figure><figcaption>{caption}</figcaption>{picture}</figure>"
+    """A plot (SVG) below its caption, which is HTML already."""
+    return f"<figure><figcaption>{caption}</figcaption>{wide(picture)}</figure>"
+
+
+def wide(content: str) -> str:
+    """Plots that scroll sideways on a narrow screen: made smaller, they could not be read."""
+    return f"<div class='wide'>{content}</div>"
 
 
 def tag(kind: str) -> str:

@@ -1,4 +1,4 @@
-"""The sections of the report that show recordings: their timelines, and why something was missed or told in vain."""
+"""The sections of the report that show recordings: their timelines, and why it missed or was false."""
 
 from __future__ import annotations
 
@@ -33,17 +33,18 @@ def timelines(gallery: Gallery) -> str:
         ):
             suffix = f"_{number_}" if number_ > 1 else ""
             name = f"timelines/{index:03d}_{file_name(bag_name(run.name))}{suffix}"
-            pages.append(gallery.picture(name, drawn, f"timeline of {run.name}, page {number_}", titles))
+            pages.append(gallery.plot(name, drawn, f"timeline of {run.name}, page {number_}", titles))
         mistaken = f", {missed} missed, {false} false" if outcome else ""
         more = f"{run.bag_s:.0f} s, {len(truths)} true actions, {len(events)} events{mistaken}"
-        content = "".join(pages) or "<p class='note'>Nothing happens in it.</p>"
+        content = page.wide("".join(pages)) if pages else "<p class='note'>Nothing happens in it.</p>"
         parts.append(page.details(Path(run.name).name, more, content, opened=index < _OPEN_TIMELINES))
     note = (
-        "A line is a minute. For each person the true actions above, the events below: the paler, the less "
-        "confident; a triangle marks when an event was announced. Point at a bar for its values."
+        "A line is half a minute. For each person the true actions above, the events below: the paler, the less "
+        "confident; a triangle marks when an event was announced, on a dotted line where that was after its "
+        "end. Point at a bar for its values."
     )
-    legend = page.key(gallery.known, gallery.colours, "missed, or told in vain")
-    return page.section("Who did what, and what was told", note, legend, *parts)
+    legend = page.key(gallery.known, gallery.colours, "missed, or a false event")
+    return page.section("Who did what, and what was recognised", note, legend, *parts)
 
 
 def why(gallery: Gallery) -> str:
@@ -52,7 +53,7 @@ def why(gallery: Gallery) -> str:
     parts = []
     for number_, (name, strip) in enumerate(gallery.strips):
         drawn = draw_strip(strip, gallery.colours, gallery.subject.settings.start_threshold)
-        picture = gallery.picture(
+        picture = gallery.plot(
             f"strips/{number_:03d}_{strip.kind}_{re.sub(r'[^0-9A-Za-z_-]', '_', strip.subject.action)}",
             drawn,
             f"{strip.kind} {strip.subject.action}",
@@ -61,11 +62,11 @@ def why(gallery: Gallery) -> str:
     more = total > len(parts)
     left_out = f" {len(parts)} of {total} are shown (--strips N shows more)." if more else ""
     note = (
-        "Each true action that was missed, each event in vain: what the person did (orange: their left, blue: "
+        "Each true action that was missed, each false event: what the person did (orange: their left, blue: "
         "their right) and, on the same clock, the probability of the action (thick) and of its rivals. What is above "
         f"the dashed line is evidence; enough of it starts an event.{left_out}"
     )
-    content = "".join(parts) if parts else "<p>Nothing was missed, and nothing told in vain.</p>"
+    content = "".join(parts) if parts else "<p>Nothing was missed, and no event was false.</p>"
     return page.section("Why: every miss and every false event", note, f"<div class='strips'>{content}</div>")
 
 

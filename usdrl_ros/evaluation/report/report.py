@@ -1,7 +1,7 @@
 """The report: one HTML file that needs no other, and each of its pictures as a PNG beside it.
 
 Metrics, timelines, curves, what was taken for what, how late; and for each miss and false event what the person did and
-what the model thought, so that one sees why.
+the model's probabilities, so that one sees why.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ def _foot(subject: Subject) -> str:
             lines.append(f"{run.name}: {count} x {cause}, first: {run.first_problems[cause].message}")
         lines += [f"{run.name}: {fault}" for fault in run.truth_faults]
     lines += subject.failed.values()
-    told = "".join(f"<li>{escape(line)}</li>" for line in lines)
-    problems = page.section("What was wrong with the input", "", f"<ul>{told}</ul>") if told else ""
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    problems = page.section("What was wrong with the input", "", f"<ul>{items}</ul>") if items else ""
     recorded_s = sum(run.bag_s for run in subject.runs)
     speed = f"{recorded_s:.0f} s of recording in {subject.wall_s:.0f} s, {subject.jobs} recordings at a time"
     settings = ", ".join(f"{name} {value}" for name, value in vars(subject.settings).items())

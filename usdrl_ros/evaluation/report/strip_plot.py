@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from usdrl_ros.bags.tables import short
 from usdrl_ros.evaluation.metrics.detection import Interval
 from usdrl_ros.evaluation.report.canvas import BAD, FADED, GRID, INK, new_figure, tidy
 from usdrl_ros.evaluation.strips import Strip
@@ -27,7 +28,7 @@ _LEFT_SIDE, _RIGHT_SIDE, _MIDDLE = "#c8742a", "#2f6db5", "#444b54"
 
 
 def draw_strip(strip: Strip, colours: Mapping[str, str], start_threshold: float) -> Figure:
-    """The picture of a strip; `start_threshold` is drawn: a line above which a probability is evidence."""
+    """The plot of a strip; `start_threshold` is drawn: a line above which a probability is evidence."""
     height = SKELETON_HEIGHT + CURVE_HEIGHT
     figure = new_figure(WIDTH, height)
     figure.set_layout_engine("none")
@@ -104,7 +105,7 @@ def _draw_curve(axes: Axes, strip: Strip, colours: Mapping[str, str], start_thre
         if values[peak] > 0.08:
             side = "left" if peak < len(values) * 0.85 else "right"
             axes.annotate(
-                action,
+                short(action, 24),
                 (strip.score_times[peak], values[peak]),
                 xytext=(3 if side == "left" else -3, 1),
                 textcoords="offset points",
@@ -142,5 +143,11 @@ def _draw_bars(
         )
         if end - begin > 0.062 * len(interval.action) * (strip.end - strip.begin) / WIDTH * 1.1:
             axes.text(
-                (begin + end) / 2, bottom + 0.1, interval.action, ha="center", va="center", fontsize=7.5, color=INK
+                (begin + end) / 2,
+                bottom + 0.1,
+                short(interval.action, 24),
+                ha="center",
+                va="center",
+                fontsize=7.5,
+                color=INK,
             )

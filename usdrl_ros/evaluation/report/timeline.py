@@ -1,46 +1,71 @@
-"""Who did what when, and what was told of it: each person's true actions above the events, to scale."""
+"""Who did what when, and what was recognised: each person's true actions above the events, to scale."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from usdrl_ros.bags.label_files import bag_name
+from usdrl_ros.bags.tables import short
 from usdrl_ros.evaluation.metrics.detection import Interval
-from usdrl_ros.evaluation.report.canvas import BAD, BAND, GRID, INK, clock, colours_of, file_name, new_figure
-from usdrl_ros.files import atomic_directory
+from usdrl_ros.evaluation.report.canvas import (
+    BAD,
+    BAND,
+    GRID,
+    INK,
+    UNKNOWN,
+    clock,
+    colours_of,
+    file_name,
+    new_figure,
+    save_png,
+)
+from usdrl_ros.files import atomic_directory, atomic_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LINE_S = 60.0
+LINE_S = 30.0
 """Seconds of a line of a page."""
-PAGE_LINES = 20
-_PAGE_INCHES = 15.5
+PAGE_LINES = 24
+_PAGE_INCHES = 11.0
 _BAR = 0.8  # of a row's height
 _ROW_INCHES = 0.62
 _PAGE_ROW_INCHES = 0.36
 
 
-def save_timeline(path: Path | str, truths: Sequence[Interval], events: Sequence[Interval], *, title: str = "") -> None:
+def save_timeline(
+    path: Path | str,
+    truths: Sequence[Interval],
+    events: Sequence[Interval],
+    *,
+    title: str = "",
+    actions: Iterable[str] = (),
+) -> None:
     """Draw one recording as a PNG, all in one line.
 
     The paler an event, the less confident; a triangle marks when it was announced. Actions of one person that overlap
     share the height of their row.
 
     Args:
-        path: The picture; its directory must be there.
+        path: The PNG; its directory must be there.
         truths: The true actions; without any, only events are drawn.
         events: The recognised ones.
         title: Written above.
+        actions: Of the model: an action has the colour that it has in the model's report; others are grey.
+
+    Raises:
+        WriteError: The file cannot be written.
     """
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    colours = colours_of(interval.action for interval in (*truths, *events))
+    occurring = sorted({interval.action for interval in (*truths, *events)})
+    known = colours_of(actions or occurring)
+    colours = {action: known.get(action, UNKNOWN) for action in occurring}
     rows = _rows(truths, events, bool(truths))
     end = max((interval.end for interval in (*truths, *events)), default=1.0)
     start = min((0.0, *(interval.start for interval in (*truths, *events))))
@@ -57,18 +82,23 @@ def save_timeline(path: Path | str, truths: Sequence[Interval], events: Sequence
     axes.set_xlim(start - 0.01 * seconds, end + 0.01 * seconds)
     _draw_rows(axes, rows, colours, 0.85 * width / seconds, _ROW_INCHES)
     axes.set_xlabel("seconds")
-    axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
-    handles: list[Any] = [Patch(color=colour, label=action) for action, colour in colours.items()]
+    axes.set_title(short(title, 120), loc="left", fontsize=11, fontweight="bold")
+    handles: list[Any] = [Patch(color=colour, label=short(action, 24)) for action, colour in colours.items()]
     if any(event.announced is not None for event in events):
         handles.append(Line2D([], [], linestyle="", marker="v", color=INK, label="announced"))
     if handles:
         columns = min(legend_columns, len(handles))
         figure.legend(handles=handles, loc="outside lower left", ncols=columns, frameon=False, fontsize=9)
-    figure.savefig(path)
+    with atomic_file(path) as beside:
+        save_png(figure, beside)
 
 
-def save_timelines(directory: Path, recordings: Sequence[tuple[str, Sequence[Interval], Sequence[Interval]]]) -> None:
-    """Draw recordings, (name, truths, events) each, into a directory: all of them, or none.
+def save_timelines(
+    directory: Path,
+    recordings: Sequence[tuple[str, Sequence[Interval], Sequence[Interval]]],
+    actions: Sequence[str] = (),
+) -> None:
+    """Draw recordings, (name, truths, events) each, into a directory: all of them, or none; `actions` are the model's.
 
     Raises:
         WriteError: Something cannot be written.
@@ -76,7 +106,9 @@ def save_timelines(directory: Path, recordings: Sequence[tuple[str, Sequence[Int
     with atomic_directory(directory) as workspace:
         for index, (name, truths, events) in enumerate(recordings):
             number = f"{index:03d}_" if len(recordings) > 1 else ""
-            save_timeline(workspace / f"{number}{file_name(bag_name(name))}.png", truths, events, title=name)
+            save_timeline(
+                workspace / f"{number}{file_name(bag_name(name))}.png", truths, events, title=name, actions=actions
+            )
 
 
 def timeline_pages(
@@ -86,16 +118,16 @@ def timeline_pages(
     colours: Mapping[str, str],
     verdicts: Mapping[Interval, str],
 ) -> Iterator[tuple[Figure, dict[str, str]]]:
-    """Draw one recording in lines of a minute, as music is written; lines in which nothing is are left out.
+    """Draw one recording in lines of half a minute, as music is written; lines in which nothing is are left out.
 
     Args:
         truths, events: Of the recording.
         duration_s: Its length, seconds.
         colours: Of each action.
-        verdicts: What is told of an interval that is not right; "missed" and "false" have a red frame.
+        verdicts: What an interval is that is not right; "missed" and "false" have a red frame.
 
     Yields:
-        A page of `PAGE_LINES` lines at most, and what is told of each bar, by its gid.
+        A page of `PAGE_LINES` lines at most, and the text of each bar, by its gid.
     """
     intervals = [*truths, *events]
     last = max([duration_s, *(interval.end for interval in intervals)])
@@ -103,12 +135,12 @@ def timeline_pages(
     number = 0
     while number * LINE_S < last:
         begin, end = number * LINE_S, (number + 1) * LINE_S
-        true, told = (
+        true, found = (
             [interval for interval in kind if interval.start < end and interval.end > begin]
             for kind in (truths, events)
         )
-        if true or told:
-            lines.append((begin, _rows(true, told, True)))
+        if true or found:
+            lines.append((begin, _rows(true, found, True)))
         number += 1
     for first in range(0, len(lines), PAGE_LINES):
         yield _page(lines[first : first + PAGE_LINES], colours, verdicts)
@@ -142,7 +174,7 @@ def _page(
         axes.set_xlim(begin, begin + LINE_S)
         inches_per_s = 0.9 * _PAGE_INCHES / LINE_S
         _draw_rows(axes, rows, colours, inches_per_s, _PAGE_ROW_INCHES, verdicts=verdicts, titles=titles)
-        ticks = [begin + 5 * tick for tick in range(int(LINE_S / 5) + 1)]
+        ticks = [begin + 5 * tick for tick in range(round(LINE_S / 5) + 1)]
         axes.set_xticks(ticks, [clock(tick) for tick in ticks])
         axes.tick_params(axis="both", labelsize=8)
     return figure, titles
@@ -169,7 +201,7 @@ def _draw_rows(
             if bands % 2 == 0:
                 axes.axhspan(top - 0.15, top + same + 0.15, color=BAND, zorder=0)
             bands += 1
-        ticks.append((top + 0.5, f"{row.person_id}  {row.kind}" if row.person_id else row.kind))
+        ticks.append((top + 0.5, f"{short(row.person_id, 24)}  {row.kind}" if row.person_id else row.kind))
         _draw_row(axes, row, top, colours, inches_per_s, row_inches, verdicts or {}, titles)
         top += 1.0
     axes.set_ylim(top + 0.15, -0.15)
@@ -194,19 +226,20 @@ def _draw_row(
 ) -> None:
     faded = row.kind == "events"
     left, right = axes.get_xlim()
-    for interval, (lane, lanes) in zip(row.intervals, _lanes(row.intervals), strict=True):
+    places = _lanes(row.intervals)
+    for interval, (lane, lanes) in zip(row.intervals, places, strict=True):
         size = _BAR / lanes
         bottom = top + (1 - _BAR) / 2 + lane * size
         alpha = 0.25 + 0.75 * min(max(interval.score, 0.0), 1.0) if faded else 1.0
         verdict = verdicts.get(interval, "right" if faded else "found")
         bad = verdict in ("missed", "false")
         alpha = alpha if faded or not bad else 0.25
-        length = interval.end - interval.start
+        colour = colours[interval.action]
         bar = axes.broken_barh(
-            [(interval.start, length)],
+            [(interval.start, interval.end - interval.start)],
             (bottom + 0.02, size - 0.04),
-            facecolor=(colours[interval.action], alpha),
-            edgecolor=BAD if bad else colours[interval.action],
+            facecolor=(colour, alpha),
+            edgecolor=BAD if bad else colour,
             linewidth=1.8 if bad else 0.8,
             linestyle=(0, (3, 1.5)) if bad else "-",
             zorder=3 if bad else 2,
@@ -215,22 +248,44 @@ def _draw_row(
             gid = f"bar_{len(titles)}"
             bar.set_gid(gid)
             titles[gid] = _title(interval, row.kind, verdict)
-        if interval.announced is not None and left <= interval.announced <= right:
-            axes.plot(interval.announced, bottom + 0.02, marker="v", markersize=4.5, color=INK, zorder=4)
+        _draw_announcement(axes, interval, bottom, size)
+        others = [other for other, place in zip(row.intervals, places, strict=True) if place[0] == lane or lanes == 1]
+        free_to = min([right, *(other.start for other in others if other.start >= interval.end)])
+        if interval.announced is not None and interval.announced > interval.end:
+            free_to = interval.end  # the line to the triangle is there
         shown_from, shown_to = max(interval.start, left), min(interval.end, right)
-        label, points = _label(interval.action, (shown_to - shown_from) * inches_per_s, size * row_inches)
+        label, points, beside = _label(
+            short(interval.action, 24),
+            (shown_to - shown_from) * inches_per_s,
+            size * row_inches,
+            (free_to - shown_to) * inches_per_s,
+        )
         axes.text(
-            (shown_from + shown_to) / 2,
+            shown_to + 0.04 / inches_per_s if beside else (shown_from + shown_to) / 2,
             bottom + size / 2,
             label,
-            ha="center",
+            ha="left" if beside else "center",
             va="center",
             fontsize=points,
             linespacing=1.0,
-            color=_ink(colours[interval.action], alpha),
+            color=INK if beside else _ink(colour, alpha),
             zorder=5,
             clip_on=True,
         )
+
+
+def _draw_announcement(axes: Axes, interval: Interval, bottom: float, size: float) -> None:
+    """A triangle at the stamp of STARTED; where that is after the end, a dotted line joins it to its bar."""
+    left, right = axes.get_xlim()
+    announced = interval.announced
+    if announced is None:
+        return
+    if announced > interval.end and interval.end < right and announced > left:
+        middle = bottom + size / 2
+        axes.plot([interval.end, announced], [middle, middle], color=INK, linewidth=0.9, linestyle=":", zorder=3)
+        axes.plot([announced] * 2, [bottom + 0.02, middle], color=INK, linewidth=0.9, linestyle=":", zorder=3)
+    if left <= announced <= right:
+        axes.plot(announced, bottom + 0.02, marker="v", markersize=4.5, color=INK, zorder=4)
 
 
 def _title(interval: Interval, kind: str, verdict: str) -> str:
@@ -238,20 +293,37 @@ def _title(interval: Interval, kind: str, verdict: str) -> str:
     if kind == "events":
         parts.append(f"confidence {interval.score:.2f}")
         if interval.announced is not None:
-            parts.append(f"announced at {interval.announced:.2f} s")
+            late = " (after its end)" if interval.announced > interval.end else ""
+            parts.append(f"announced at {interval.announced:.2f} s{late}")
     return ", ".join(parts)
 
 
-def _label(action: str, width: float, height: float) -> tuple[str, float]:
-    """How to write an action into so many inches: (text, points); in several lines if need be, or not at all."""
+def _label(action: str, width: float, height: float, beside: float) -> tuple[str, float, bool]:
+    """How to write an action at a bar: (text, points, whether to its right).
+
+    Inside the bar in one or several lines, else to its right where that is free, else cut, down to one letter.
+
+    Args:
+        action: Its name.
+        width, height: Of the bar, inches.
+        beside: Inches that are free to its right.
+    """
     broken = action.replace("_", " ").replace(" ", "\n")
     for text in (action, broken):
         lines = text.split("\n")
         for points in (8.5, 7.0):
             inch = points / 72
-            if max(map(len, lines)) * 0.62 * inch + 0.06 <= width and len(lines) * 1.15 * inch <= height:
-                return text, points
-    return "", 7.0
+            if _text_inches(lines, points) + 0.06 <= width and len(lines) * 1.15 * inch <= height:
+                return text, points, False
+    if _text_inches([action], 7.0) + 0.08 <= beside:
+        return action, 7.0, True
+    letters = max(1, int((width - 0.02) / _text_inches(["x"], 6.5)))
+    return action[:letters] if letters < len(action) else action, 6.5, False
+
+
+def _text_inches(lines: Sequence[str], points: float) -> float:
+    """About how wide text is."""
+    return max(map(len, lines)) * 0.62 * points / 72
 
 
 def _ink(colour: str, alpha: float) -> str:

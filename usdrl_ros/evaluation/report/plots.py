@@ -1,4 +1,4 @@
-"""The charts of the report, each a figure that goes into the page and beside it as a PNG."""
+"""The plots of the report; each goes into the page (SVG) and beside it (PNG)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _MOST_COLUMNS = 6
 
 
-def precision_recall_chart(
+def precision_recall_plot(
     events: Sequence[Interval], truths: Sequence[Interval], values: Mapping[str, Estimate], colours: Mapping[str, str]
 ) -> Figure:
     """Precision over recall of each action that is true somewhere, at tIoU 0.3 (thin) and 0.5 (thick)."""
@@ -35,10 +35,10 @@ def precision_recall_chart(
             axes.axis("off")
             continue
         action = actions[index]
-        told, true = ([interval for interval in kind if interval.action == action] for kind in (events, truths))
+        found, true = ([interval for interval in kind if interval.action == action] for kind in (events, truths))
         tidy(axes, grid="both")
         for theta, width in ((0.3, 1.0), (0.5, 2.2)):
-            curve = precision_recall(told, true, theta)
+            curve = precision_recall(found, true, theta)
             if len(curve):
                 axes.step(
                     np.r_[0.0, curve[:, 0]],
@@ -60,15 +60,15 @@ def precision_recall_chart(
     return figure
 
 
-def confusion_chart(counts: Counter[tuple[str, str]], false: Counter[str]) -> Figure:
-    """True actions in rows, told ones in columns; beside and below: what was missed, what was told in vain."""
+def confusion_plot(counts: Counter[tuple[str, str]], false: Counter[str]) -> Figure:
+    """True actions in rows, recognised ones in columns; beside and below: what was missed, and false events."""
     actions = sorted({name for pair in counts for name in pair if name} | set(false))
     size = len(actions)
     cell = 0.44 if size <= 16 else 0.28
     figure = new_figure(cell * (size + 1) + 2.2, cell * (size + 1) + 1.6)
     axes = figure.add_subplot()
     columns = [*actions, MISSED]
-    table = np.array([[counts[true, told] for told in columns] for true in actions], float).reshape(size, size + 1)
+    table = np.array([[counts[true, found] for found in columns] for true in actions], float).reshape(size, size + 1)
     table = np.vstack([table, [*(false[action] for action in actions), 0]])
     total = np.maximum(table.sum(1, keepdims=True), 1)
     for row in range(size + 1):
@@ -95,7 +95,7 @@ def confusion_chart(counts: Counter[tuple[str, str]], false: Counter[str]) -> Fi
     for side in axes.spines.values():
         side.set_visible(False)
     axes.set_ylabel("true action", color=FADED, fontsize=9)
-    axes.set_xlabel("told as", color=FADED, fontsize=9)
+    axes.set_xlabel("recognised as", color=FADED, fontsize=9)
     axes.xaxis.set_label_position("top")
     return figure
 
@@ -141,12 +141,12 @@ def histogram(values: Sequence[float], label: str, *, marks: Mapping[str, float 
             color=INK,
         )
     axes.set_xlabel(label, fontsize=8.5, color=FADED)
-    axes.set_ylabel("how often", fontsize=8.5, color=FADED)
+    axes.set_ylabel("events" if unit == "s" else "steps", fontsize=8.5, color=FADED)
     axes.locator_params(axis="y", integer=True)
     return figure
 
 
-def reliability_chart(bins: np.ndarray) -> Figure:
+def reliability_plot(bins: np.ndarray) -> Figure:
     """Of the events of each tenth of confidence, the share that is right; `bins` as of `calibration_bins`, summed."""
     figure = new_figure(5.9, 2.8)
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
@@ -168,30 +168,30 @@ def reliability_chart(bins: np.ndarray) -> Figure:
     return figure
 
 
-def overlap_chart(figures: Mapping[str, Estimate], thetas: Sequence[float]) -> Figure:
-    """mAP and F1 over the overlap that is asked for, with the confidence interval of mAP_action."""
+def overlap_plot(metrics: Mapping[str, Estimate], thetas: Sequence[float]) -> Figure:
+    """mAP and F1 over the required overlap, with the confidence interval of mAP_action."""
     figure = new_figure(5.9, 2.8)
     axes = figure.add_subplot()
     tidy(axes, grid="y")
-    _line(axes, figures, "mAP_action", thetas, ACCENT, 2.2, "-")
-    _line(axes, figures, "mAP_video", thetas, GOOD, 1.4, "-")
-    _line(axes, figures, "F1", thetas, FADED, 1.4, (0, (4, 2)))
+    _line(axes, metrics, "mAP_action", thetas, ACCENT, 2.2, "-")
+    _line(axes, metrics, "mAP_video", thetas, GOOD, 1.4, "-")
+    _line(axes, metrics, "F1", thetas, FADED, 1.4, (0, (4, 2)))
     axes.set(xlim=(thetas[0], thetas[-1]), ylim=(0, 1.0), xticks=thetas)
-    axes.set_xlabel("overlap asked for, tIoU", fontsize=8.5, color=FADED)
+    axes.set_xlabel("required overlap, tIoU", fontsize=8.5, color=FADED)
     axes.legend(frameon=False, fontsize=8.5, labelcolor=INK, loc="lower left")
     return figure
 
 
 def _line(
     axes: Axes,
-    figures: Mapping[str, Estimate],
+    metrics: Mapping[str, Estimate],
     name: str,
     thetas: Sequence[float],
     colour: str,
     width: float,
     style: object,
 ) -> None:
-    found = [figures[f"{name}@{theta}"] for theta in thetas]
+    found = [metrics[f"{name}@{theta}"] for theta in thetas]
     values = [np.nan if estimate.value is None else estimate.value for estimate in found]
     axes.plot(
         thetas,
