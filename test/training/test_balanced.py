@@ -37,6 +37,7 @@ def archive(tmp_path: Path) -> Archive:
     with ArchiveWriter(tmp_path / "both", name="both", actions=(*WORDS, OTHER, IGNORED)) as writer:
         made = recording("arms/p/0", "arms/p", 0)
         joints = np.repeat(made.joints["person_1"][:1], len(stamps), 0)
+        joints = joints + np.random.default_rng(0).normal(0.0, 0.01, joints.shape)
         arms = (Segment(5.0, 95.0, "raise"), Segment(96.0, 98.0, "bend"), Segment(98.5, 99.0, OTHER))
         writer.add(Recording("arms/p/0", made.layout, stamps, {"person_1": joints}, arms, "arms/p"), {"x": "train"})
         legs = (Segment(50.0, 51.0, "jump"),)
