@@ -26,7 +26,7 @@ class Settings:
     rate: float = setting(10.0, "Steps a second, Hz, by the stamps' clock.", 0.5, 60.0)
     max_people: int = setting(16, "Most people looked at in a step; who acts comes first, then who is nearest.", 1, 256)
     start_threshold: float = setting(
-        0.5, "Probability in excess of this is evidence that an action has started.", 0.01, 1.0
+        0.75, "Probability in excess of this is evidence that an action has started.", 0.01, 1.0
     )
     end_threshold: float = setting(0.15, "An action goes on while its probability is at least this.", 0.0, 1.0)
     confirm_s: float = setting(
