@@ -8,7 +8,7 @@ SHELL := bash
 .SHELLFLAGS := -e -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build demo webcam test check bench lint docs clean distclean FORCE
+.PHONY: help build demo webcam test fuzz check bench soak lint docs clean distclean FORCE
 
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
@@ -57,6 +57,9 @@ webcam: $(WEBCAM)/ready ## See yourself recognised: a webcam, or VIDEO=file.mp4;
 
 test: $(BUILT) $(TEST_READY) ## Run the whole test suite
 	@$(IN_ENV) $(RUN_TESTS) $(PYTEST)
+
+fuzz: $(BUILT) $(TEST_READY) ## Try odd messages and files for minutes (FUZZ=2000 of each kind)
+	@$(IN_ENV) USDRL_FUZZ=$(or $(FUZZ),2000) python -m pytest -q --hypothesis-show-statistics test/sources/test_fuzz.py
 
 bench: $(BUILT) $(TEST_READY) ## Measure the speed of engines, steps and messages (minutes; BENCH="arguments")
 	@$(IN_ENV) python -m bench.inference $(BENCH)

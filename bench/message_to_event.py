@@ -1,6 +1,6 @@
 """From a message to its event over DDS: the perception node in a process of its own, fed at 30 Hz.
 
-The node is told to repeat what goes on at every step, so that each step in which somebody acts gives an event; its
+The node publishes ONGOING at every step, so that each step in which somebody acts gives an event; its
 stamp says which message it follows. The clock runs from just before that message is published, as bytes (what a
 publisher in Python takes to write 150 joints is not the node's), until its first event has come.
 """
@@ -42,7 +42,7 @@ class Result:
         rate_hz: Of the messages.
         latency: From a message to its first event.
         engine: What the node's engine is called.
-        step_ms: A step in the node, p50, by its own diagnostics: engine, decoding and all between; None: not told.
+        step_ms: A step in the node, p50, by its own diagnostics: engine, decoding and all between; None: unknown.
         steps: How many steps should have been, and `latency.runs` of them gave an event.
         cpu: Of the node: seconds of a CPU a second.
         memory_mb: Of the node: resident.
@@ -62,7 +62,7 @@ class Result:
         return asdict(self)
 
 
-def measure(model: Path, engine: str, threads: int, people: int, seconds: float, tell: Callable[[str], None]) -> Result:
+def measure(model: Path, engine: str, threads: int, people: int, seconds: float, log: Callable[[str], None]) -> Result:
     """Feed the node for so many seconds.
 
     Raises:
@@ -97,7 +97,7 @@ def measure(model: Path, engine: str, threads: int, people: int, seconds: float,
     came: dict[int, float] = {}
     vocabulary: list[Any] = []
     status: dict[str, str] = {}
-    tell(f"starting the perception node: {engine}, {threads} threads, {people} people at {RATE_HZ:g} Hz")
+    log(f"starting the perception node: {engine}, {threads} threads, {people} people at {RATE_HZ:g} Hz")
     process = subprocess.Popen(command, start_new_session=True)
     try:
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -133,11 +133,11 @@ def measure(model: Path, engine: str, threads: int, people: int, seconds: float,
         time.sleep(1.5)
         latencies = [came[stamp] - sent[stamp] for stamp in sorted(came) if stamp in sent]
         if not latencies:
-            raise UnavailableError("the perception node told no event")
+            raise UnavailableError("the perception node published no event")
         steps = len({stamp // 10**8 for stamp in sent})
         name = status.get("engine", engine)
-        told = status.get("step ms p50")
-        step_ms = None if told is None else float(told)
+        found = status.get("step ms p50")
+        step_ms = None if found is None else float(found)
         return Result(people, RATE_HZ, Times.of(latencies), name, step_ms, steps, cpu_s / wall_s, memory_mb)
     finally:
         if process.poll() is None:

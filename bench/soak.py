@@ -256,6 +256,8 @@ class _Run:
         print(f"people {2 * (1 + self.published // _SECONDS_FRAMES)}, each with an id of their own")
         print(f"STARTED {phases[1]}, ENDED {phases[3]}, not one of each: {len(faults)} {faults[:3]}")
         print(f"at first {used[0]}; after a fifth {settled}; at the end {last}")
+        tenths = [f"{used[index].memory_mb:.0f}" for index in np.linspace(0, len(used) - 1, 11).astype(int)]
+        print(f"memory by tenths of the time {' '.join(tenths)} MB")
         print(f"problems {problems}; exit code {code}")
         grown = last.memory_mb - settled.memory_mb > 20 or last.threads > settled.threads
         grown = grown or last.descriptors > settled.descriptors + 5

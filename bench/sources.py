@@ -22,7 +22,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from usdrl_ros.scene.naming import Naming
 from usdrl_ros.skeleton.layouts import Layout, load_layout
+from usdrl_ros.skeleton.person import Frame
 from usdrl_ros.sources.reader import Source, SourceError, SourceReader, load_source, source_names
 from usdrl_ros.sources.serialized import decoder
 
@@ -33,7 +35,7 @@ def message_of(source: Source, people: int) -> Any:
     """A message with so many people, all joints seen, each two metres beside the next."""
     layout = _layout(source)
     rng = np.random.default_rng(0)
-    told = [rng.normal(0, 0.3, (len(layout.joint_names), source.dimensions)) + 2.0 * number for number in range(people)]
+    told = [rng.normal(0, 0.3, (len(layout.joint_names), 3)) + 2.0 * number for number in range(people)]
     message = SimpleNamespace()
     if source.joints.person_stride:
         elements = [one for number, joints in enumerate(told) for one in _elements(source, layout, joints, number)]
@@ -48,6 +50,10 @@ def message_of(source: Source, people: int) -> Any:
     if source.layout_field.of == "message":
         _set(message, source.layout_field.field, _told_layout(source))
     return message
+
+
+def _read(reader: SourceReader, naming: Naming, message: Any) -> Frame:
+    return naming.update(reader.read(message))
 
 
 def _layout(source: Source) -> Layout:
@@ -178,14 +184,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             message, row = message_of(source, people), []
             for association in ("auto", "on"):
                 try:
-                    reader = SourceReader(source, association=association, dimensions=source.dimensions)
+                    reader, naming = SourceReader(source, association=association), Naming()
                 except SourceError:
                     row.append("-")
                     continue
-                frame = reader.read(message)
+                frame = naming.update(reader.read(message))
                 if frame.problems or len(frame.people) != people:
                     parser.error(f"source '{name}' does not read its own message: {frame.problems}")
-                row.append(microseconds(partial(reader.read, message)))
+                row.append(microseconds(partial(_read, reader, naming, message)))
             table.add_row(name, str(people), *row, *decoding(source, message))
     Console().print(table)
     return 0

@@ -23,21 +23,16 @@ _APART_S = 3.7
 """Seconds by which people who act the same script are apart, so that no two do the same at a time."""
 
 
-class Stopwatch:
+class Stopwatch(Engine):
     """An engine that keeps the time of each inference, and the windows if wanted."""
 
     def __init__(self, engine: Engine, keep: bool = False) -> None:
-        self.info, self._engine, self._keep = engine.info, engine, keep
+        super().__init__(engine.info, engine.name)
+        self._engine, self._keep = engine, keep
         self.seconds = 0.0
         self.windows: list[np.ndarray] = []
 
-    @property
-    def name(self) -> str:
-        """Of the engine."""
-        return self._engine.name
-
-    def infer(self, skeletons: np.ndarray) -> Predictions:
-        """Run it."""
+    def _run(self, skeletons: np.ndarray) -> Predictions:
         if self._keep:
             self.windows.append(skeletons.copy())
         began = time.perf_counter()
@@ -46,17 +41,8 @@ class Stopwatch:
         finally:
             self.seconds += time.perf_counter() - began
 
-    def warm_up(self) -> None:
-        """The engine is warm."""
-
     def close(self) -> None:
-        """The engine belongs to another."""
-
-    def __enter__(self) -> Stopwatch:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        """Do nothing: the engine belongs to the caller."""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from usdrl_ros.inference.factory import load_engine
 from usdrl_ros.inference.model_file import INPUT, ModelError, ModelInfo, read_model_file
 from usdrl_ros.recognizer import Recognizer
 from usdrl_ros.settings import Settings
+from usdrl_ros.skeleton.person import Frame
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def _window_change(engine: Engine) -> tuple[float, float]:
     settings = Settings()
     recognizer = Recognizer(watch, settings)
     for stamp_ns, people in scene(1, 3.0 * engine.info.window_s, drop=0.0):
-        recognizer.observe(stamp_ns, people, "camera")
+        recognizer.observe(Frame(stamp_ns, "camera", people))
         if recognizer.due:
             recognizer.step()
     windows = [window for window in watch.windows if len(window) == 1][-50:]

@@ -13,7 +13,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -57,13 +59,31 @@ ament_package()
 @pytest.fixture(scope="session")
 def interface_packages() -> Iterator[tuple[str, ...]]:
     """The packages' names; they can be imported here and in programs that the test starts."""
+    with _built_and_used(PACKAGES):
+        yield PACKAGES
+
+
+@pytest.fixture(scope="session")
+def tf2_messages() -> Iterator[type]:
+    """tf2_msgs/msg/TFMessage, which ROS 2 from PyPI does not have."""
+    with ExitStack() as stack:
+        try:
+            import_module("tf2_msgs.msg")
+        except ImportError:
+            stack.enter_context(_built_and_used(("tf2_msgs",)))
+        yield import_module("tf2_msgs.msg").TFMessage
+
+
+@contextmanager
+def _built_and_used(packages: Sequence[str]) -> Iterator[None]:
+    """Packages can be imported here and in programs that are started."""
     pytest.importorskip("rclpy", reason="no ROS 2 here: run by `make test`")
     if not shutil.which("colcon"):
-        pytest.skip("no colcon here, which builds the pose estimators' messages")
+        pytest.skip("no colcon here, which builds the messages")
     ROOT.mkdir(parents=True, exist_ok=True)
     with (ROOT / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another run of the tests may be building them
-        prefixes = [_built(package) for package in PACKAGES]
+        prefixes = [_built(package) for package in packages]
     with pytest.MonkeyPatch.context() as patch:
         for prefix in prefixes:
             python = next(prefix.rglob("*-packages"))
@@ -76,7 +96,7 @@ def interface_packages() -> Iterator[tuple[str, ...]]:
                 ("AMENT_PREFIX_PATH", prefix),
             ):
                 patch.setenv(name, f"{value}{os.pathsep}{os.environ.get(name, '')}")
-        yield PACKAGES
+        yield
 
 
 def _built(package: str) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -27,6 +28,13 @@ from usdrl_ros.settings import Settings
 from usdrl_ros.skeleton.layouts import NTU_25
 from usdrl_ros.skeleton.normalize import NORMALIZATION
 from usdrl_ros.skeleton.person import Frame, Person
+
+
+@pytest.fixture(autouse=True)
+def same_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events of two runs are compared here, ids included."""
+    monkeypatch.setattr("usdrl_ros.recognizer.new_run_id", lambda: "run")
+
 
 HAND_LEFT, HAND_RIGHT = NTU_25.index("HandLeft"), NTU_25.index("HandRight")
 WINDOW_S = 5.0
@@ -705,6 +713,98 @@ def test_steps_too_far_behind_for_what_is_kept() -> None:
     assert [len(step.scores) for step in steps][-1] == 1
 
 
+class FailingEngine(HandEngine):
+    """Fails while it is told to."""
+
+    failing = False
+
+    def infer(self, skeletons: np.ndarray) -> Predictions:
+        if self.failing:
+            raise RuntimeError("device lost")
+        return super().infer(skeletons)
+
+
+@pytest.mark.parametrize("failing_s", [0.1, 1.0, 100.0])
+def test_a_person_who_leaves_while_the_engine_fails_gets_their_ended(failing_s: float) -> None:
+    """It fails in the very step in which they are gone, and for a while, or for good."""
+    engine, events, failed = FailingEngine(), [], 0
+    recognizer = Recognizer(engine)
+    for stamp_ns, people in scene(stamps(20.0, 10.0), {"a": [("left", 2.0, 20.0)], "b": [("right", 1.0, 3.0)]}):
+        seconds = stamp_ns / 1e9
+        recognizer.observe(Frame(stamp_ns, "camera", [p for p in people if p.person_id == "b" or seconds < 5.0]))
+        engine.failing = 6.0 <= seconds < 6.0 + failing_s
+        while recognizer.due:
+            try:
+                events += recognizer.step().events
+            except RuntimeError:
+                failed += 1
+    events += recognizer.finish()
+    assert failed == pytest.approx(min(10 * failing_s, 40), abs=1)
+    for person_id in "ab":
+        phases = [e.phase for e in events if e.person_id == person_id and e.phase is not Phase.ONGOING]
+        assert phases == [Phase.STARTED, Phase.ENDED]
+
+
+def test_event_ids_differ_between_runs_and_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    first, second = recognized(CLEAN), recognized(CLEAN)
+    assert without_ids(first) == without_ids(second)
+    assert {e.event_id for e in first}.isdisjoint(e.event_id for e in second)
+
+
+def test_fresh_ids_take_little_memory_and_block_nobody() -> None:
+    """30 ids a message that nobody has seen before; somebody real is among them all the time."""
+    truth: Truth = [("left", 5.0, 7.0), ("right", 12.0, 14.0)]
+    recognizer, events = Recognizer(HandEngine(), Settings(lost_after_s=0.5)), []
+    tracemalloc.start()
+    for i, t in enumerate(stamps(10.0, 16.0).tolist()):
+        fresh = [Person(f"{i}.{k}", "ntu_25", body(place=(k, 0.0, 9.0))) for k in range(30)]
+        problems = recognizer.observe(Frame(round(t * 1e9), "camera", [person("a", t, truth), *fresh])).problems
+        assert {problem.cause for problem in problems} <= {"too_many_followed"}
+        while recognizer.due:
+            events += recognizer.step().events
+        if i == 50:
+            before = tracemalloc.get_traced_memory()[0]
+    after = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    check(events + recognizer.finish(), truth, 0.1 + 2 * CELL_S)
+    assert len(recognizer.running()) == 0
+    assert after - before < 4e6
+
+
+def test_who_comes_while_too_many_are_followed_is_ignored_and_reported() -> None:
+    recognizer = Recognizer(HandEngine(), Settings(max_followed=3))
+    crowd = [Person(name, "ntu_25", body()) for name in "abcde"]
+    causes = [problem.cause for problem in recognizer.observe(Frame(10**9, "camera", crowd)).problems]
+    assert causes == ["too_many_followed"] * 2
+    assert set(recognizer.running()) == set("abc")
+    later = recognizer.observe(Frame(3 * 10**9, "camera", crowd[3:])).problems  # the others have left
+    assert later == []
+    assert set(recognizer.running()) == set("de")
+
+
+def test_a_message_that_could_not_be_read_moves_no_clock() -> None:
+    """Of no stamp and no people, only of problems; whatever the stamps of the others are."""
+    unreadable = Frame(0, "", [], [Problem("malformed", "message ignored")])
+    for start_ns in (0, 5, 10**18):
+        recognizer, events = Recognizer(HandEngine()), []
+        for stamp_ns, people in scene(stamps(15.0, 8.0), {"a": TRUTH}, start_ns):
+            assert recognizer.observe(unreadable).problems == unreadable.problems
+            recognizer.observe(Frame(stamp_ns, "camera", people))
+            while recognizer.due:
+                events += recognizer.step().events
+        check(events + recognizer.finish(), TRUTH, CLEAN_TOLERANCE_S, start_ns)
+        assert recognizer.counters["malformed"] == 120
+
+
+@pytest.mark.parametrize("name", ["a\nb\x1b[31m", "x" * 10_000_000])
+def test_texts_from_the_network_are_cut_and_escaped_in_problems(name: str) -> None:
+    frame = Frame(10**9, "camera", [Person(name, "ntu_25", np.full((25, 3), np.nan)), Person(name, name, body())])
+    for problem in Recognizer(HandEngine()).observe(frame).problems:
+        assert problem.message.isprintable()
+        assert len(problem.message) < 600
+
+
 class BrokenEngine(HandEngine):
     """Gives NaN for the first person of its fifth to seventh batch."""
 
@@ -726,7 +826,7 @@ def test_a_model_that_gives_nan_is_told_and_passes() -> None:
 def test_a_model_of_another_normalization_is_refused() -> None:
     engine = HandEngine()
     engine.info = replace(engine.info, normalization="hips")
-    with pytest.raises(ModelError, match=f"'hands' wants the normalisation 'hips', .* '{NORMALIZATION}': export"):
+    with pytest.raises(ModelError, match=f"'hands' needs the normalisation 'hips', .* '{NORMALIZATION}': export"):
         Recognizer(engine)
 
 

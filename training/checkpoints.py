@@ -19,16 +19,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import usdrl_ros
 from training.model.options import ModelOptions
 from training.model.usdrl import USDRL
 from training.model.weights import encoder_from_authors, options_of_encoder, projectors_from_authors
+from usdrl_ros.resources import data_directory
 
 _NETWORK, _ENCODER, _PROJECTORS = "model.", "model.encoder.", "projectors."
+SHIPPED = data_directory("models")
+"""Where the checkpoints of shipped models lie, beside the models."""
 HEADS = ("detection", "recognition")
-SHIPPED = "hri-2"
-"""What `--checkpoint` calls the checkpoint of the shipped model."""
-SHIPPED_FILE = Path(usdrl_ros.__file__).parent / "models" / "hri_2.ckpt"
 
 
 class CheckpointError(ValueError):
@@ -81,14 +80,14 @@ def read_checkpoint(path: Path, *, modality: str = "joint", heads: int = 1) -> C
     """Read a checkpoint of this package or of the authors.
 
     Args:
-        path: The file, or the name of the shipped model (`SHIPPED`).
+        path: The file, or the name of a shipped model, such as "hri-2".
         modality: What an authors' checkpoint was trained on, which it does not say.
         heads: Attention heads of an authors' checkpoint, which it does not say either. Published: 1.
 
     Raises:
         CheckpointError: The file is missing, is no such checkpoint, or holds more than plain values and tensors.
     """
-    path = SHIPPED_FILE if str(path) == SHIPPED and not path.exists() else path
+    path = find_checkpoint(path)
     content = read_plain(path)
     try:
         return _ours(path, content) if "hyper_parameters" in content else _authors(path, content, modality, heads)
@@ -96,6 +95,21 @@ def read_checkpoint(path: Path, *, modality: str = "joint", heads: int = 1) -> C
         raise CheckpointError(
             f"{path} is no checkpoint of this package or of USDRL's authors: {_reason(error)}"
         ) from error
+
+
+def find_checkpoint(path: Path) -> Path:
+    """The file of a checkpoint: the path itself, or the shipped checkpoint of this name ("hri-2").
+
+    Raises:
+        CheckpointError: There is neither.
+    """
+    if path.exists() or path.suffix or len(path.parts) > 1:
+        return path
+    shipped = {file.stem: file for file in sorted(SHIPPED.glob("*.ckpt"))}
+    if found := shipped.get(path.name.replace("-", "_")):
+        return found
+    names = ", ".join(name.replace("_", "-") for name in shipped) or "none"
+    raise CheckpointError(f"there is no checkpoint {path}: give a file, or the name of a shipped one ({names})")
 
 
 def read_plain(path: Path) -> dict[str, Any]:

@@ -134,7 +134,7 @@ def cost(runs: Iterable[Run]) -> str:
     by_column: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
         by_column[run.column].append(run)
-    told = []
+    parts = []
     for column in ("labels_10", "fine_tuned", "detection"):
         if own := by_column.get(column):
             seconds = sum(run.record.seconds for run in own)
@@ -142,8 +142,8 @@ def cost(runs: Iterable[Run]) -> str:
             averaged = config.get("runs") or config.get("scores")
             of = f"{len(averaged)} runs averaged" if averaged else f"{config['epochs']} epochs"
             seeds = len({run.seed for run in own})
-            told.append(f"{of} x {seeds} seed{'s' * (seeds > 1)}, {duration(seconds)}")
-    return "; ".join(told) or "encoder frozen"
+            parts.append(f"{of} x {seeds} seed{'s' * (seeds > 1)}, {duration(seconds)}")
+    return "; ".join(parts) or "encoder frozen"
 
 
 def duration(seconds: float) -> str:

@@ -65,7 +65,7 @@ PARAMETERS = (
     ParameterSpec(
         "precision",
         "auto",
-        "Numeric precision; auto: fp16 on a GPU, bf16 on a CPU with units for it, else fp32.",
+        "Numeric precision; auto: fp16 on a GPU, on a CPU the fastest that agrees with fp32, measured at load.",
         choices=PRECISIONS,
         fixed=_MODEL,
     ),

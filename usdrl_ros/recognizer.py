@@ -7,26 +7,27 @@ played. `observe` is called as messages come; it schedules steps on that clock, 
 from __future__ import annotations
 
 import math
+import secrets
 import threading
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from usdrl_ros.actions.classifier import Classifier
+from usdrl_ros.actions.classifier import Classifier, Posterior
 from usdrl_ros.actions.events import ActionState, DecoderSettings, Event, EventDecoder
 from usdrl_ros.actions.scores import Scores
 from usdrl_ros.actions.timeline import Timeline
 from usdrl_ros.inference.contract import Engine
 from usdrl_ros.inference.model_file import ModelError
-from usdrl_ros.problems import Problem
+from usdrl_ros.problems import Problem, shown
 from usdrl_ros.scene.scene import Scene
 from usdrl_ros.scene.subject import Subject
 from usdrl_ros.settings import Settings
 from usdrl_ros.skeleton.canonical import to_ntu25
 from usdrl_ros.skeleton.layouts import NTU_25, SPINE_BASE
-from usdrl_ros.skeleton.normalize import NORMALIZATION, normalize
+from usdrl_ros.skeleton.normalize import NORMALIZATIONS
 from usdrl_ros.skeleton.person import Frame
 from usdrl_ros.skeleton.window import SkeletonWindow, frame_times, resample_window
 
@@ -48,7 +49,13 @@ class _Track:
     """One subject while it is followed."""
 
     def __init__(
-        self, ids: tuple[str, ...], actions: Sequence[str], window_s: float, frames: int, settings: Settings
+        self,
+        ids: tuple[str, ...],
+        actions: Sequence[str],
+        window_s: float,
+        frames: int,
+        settings: Settings,
+        thresholds: Mapping[str, float],
     ) -> None:
         self.ids = ids
         self.actions = tuple(actions)
@@ -58,14 +65,23 @@ class _Track:
         # The worker may be behind the newest sample by as many steps as may wait.
         self.window = SkeletonWindow(window_s + 1.0 + MAX_PENDING_STEPS / settings.rate, len(ids) * len(NTU_25))
         self.since_ns = 0
-        self.timeline = Timeline(round(window_s * 1e9 / frames), frames, len(actions) + 1)
-        self.decoder = EventDecoder(actions, _decoding(settings))
+        self.watched = False  # whether it has been chosen for a step: only then anything can run
+        self._timeline: Timeline | None = None
+        self._cell_ns, self._frames = round(window_s * 1e9 / frames), frames
+        self.decoder = EventDecoder(actions, DecoderSettings.of(settings, thresholds))
         self.event_ids: dict[int, str] = {}
+
+    @property
+    def timeline(self) -> Timeline:
+        """Made once it is asked for: people who pass by do not need one."""
+        if self._timeline is None:
+            self._timeline = Timeline(self._cell_ns, self._frames, len(self.actions) + 1)
+        return self._timeline
 
     @property
     def name(self) -> str:
         """For messages to the user."""
-        return ("person " if len(self.ids) == 1 else "people ") + " and ".join(f"'{name}'" for name in self.ids)
+        return ("person " if len(self.ids) == 1 else "people ") + " and ".join(f"'{shown(name)}'" for name in self.ids)
 
     def distance(self, stamp_ns: int) -> float:
         """How far away who acts is at a stamp, metres from the origin of the skeletons' frame."""
@@ -97,14 +113,16 @@ class Recognizer:
             ModelError: The model needs a normalisation that this version does not have.
         """
         self.info = engine.info
-        if self.info.normalization != NORMALIZATION:
+        if self.info.normalization not in NORMALIZATIONS:
             raise ModelError(
-                f"model '{self.info.name}' wants the normalisation '{self.info.normalization}', "
-                f"this version has '{NORMALIZATION}': export the model anew"
+                f"model '{self.info.name}' needs the normalisation '{self.info.normalization}', "
+                f"this version has {', '.join(map(repr, NORMALIZATIONS))}: export the model again"
             )
+        self._normalize = NORMALIZATIONS[self.info.normalization]
         self.settings = settings or Settings()
         self.counters: Counter[str] = Counter()
         self.classifier = classifier or Classifier(self.info.actions)
+        self._thresholds = self.classifier.thresholds
         self._scene = scene or Scene(self.info.actions, people=self.info.people)
         self._engine = engine
         self._step_ns = round(1e9 / self.settings.rate)
@@ -114,6 +132,7 @@ class Recognizer:
         self._pending: deque[int] = deque()
         self._newest_ns: int | None = None
         self._events_started = 0
+        self.run_id = new_run_id()
         self._frame_times_ns = np.round(frame_times(0.0, self.info.window_s, self.info.frames) * 1e9).astype(np.int64)
 
     @property
@@ -129,7 +148,9 @@ class Recognizer:
             those that it came with included.
         """
         with self._lock:
-            if self._is_zero_stamp(frame.stamp_ns):
+            if not frame.stamp_ns and not frame.people:  # it could not be read, so nothing is known of its time
+                taken = frame
+            elif self._is_zero_stamp(frame.stamp_ns):
                 fault = Problem("zero_stamp", "message ignored: its stamp is 0; its publisher must fill header.stamp")
                 taken = replace(frame, people=[], problems=[*frame.problems, fault])
             else:
@@ -144,16 +165,26 @@ class Recognizer:
         return taken
 
     def step(self) -> Step | None:
-        """Run the oldest step that is due, on the data up to its stamp; None when none is due. From one thread only."""
+        """Run the oldest step that is due, on the data up to its stamp; None when none is due. From one thread only.
+
+        Where the engine fails, its exception is raised and this step is lost; the events of those who have left come
+        with the next step, or with `finish`.
+        """
         with self._lock:
             if not self._pending:
                 return None
             step = Step(self._pending.popleft())
-            self._let_go(step.stamp_ns)
-            gone, self._gone = self._gone, []
+            self._drop_lost(step.stamp_ns)
             tracks, skipped = self._choose(step.stamp_ns)
             times_ns = step.stamp_ns + self._frame_times_ns
             samples = [track.window.until(step.stamp_ns) for track in tracks]  # copied while nobody adds to them
+        found = None
+        if tracks:
+            windows = [resample_window(stamps_ns, joints, times_ns) for stamps_ns, joints in samples]
+            found = self._classify(tracks, windows, step.stamp_ns)
+        # Nothing raises from here on, so that each change of state is handed over.
+        with self._lock:
+            gone, self._gone = self._gone, []
         for track, last_ns in gone:
             step.events.extend(self._end(track, last_ns))
         if skipped:
@@ -163,33 +194,34 @@ class Recognizer:
                     f"{len(tracks) + skipped} people, max_people is {len(tracks)}: {skipped} are not watched",
                 )
             )
-        if tracks:
-            windows = [resample_window(stamps_ns, joints, times_ns) for stamps_ns, joints in samples]
-            self._infer(step, tracks, windows, [int(stamps_ns[-1]) for stamps_ns, _ in samples])
+        if found is not None:
+            joints, posterior = found
+            self._update(step, tracks, joints, [int(stamps_ns[-1]) for stamps_ns, _ in samples], posterior)
         with self._lock:
             self.counters["steps"] += 1
             self.counters.update(problem.cause for problem in step.problems)
         return step
 
     def finish(self) -> list[Event]:
-        """End all that is running, because the input stopped or the bag ended; afterwards all is as new.
+        """End all that is running, because the input stopped or the bag ended; afterwards nobody is followed.
 
-        From the thread of `step`, or while none is running. Event ids go on, so that none comes twice.
+        From the thread of `step`, or while none is running. Event ids continue, so that none comes twice.
         """
         with self._lock:
             self._pending.clear()
             self._newest_ns = None
-            gone = self._gone + [(track, track.window.last_ns) for track in self._tracks.values()]
-            self._gone, self._tracks = [], {}
+            for ids in list(self._tracks):
+                self._drop(ids)
+            gone, self._gone = self._gone, []
         return [event for track, last_ns in gone for event in self._end(track, last_ns)]
 
     def change_settings(self, settings: Settings) -> None:
-        """Go on with other settings, from the next message and step on; what runs goes on. From any thread."""
+        """Change the settings, from the next message and step on; what runs continues. From any thread."""
         with self._lock:
             self.settings = settings
             self._step_ns = round(1e9 / settings.rate)
             for track in self._tracks.values():
-                track.decoder.change(_decoding(settings))
+                track.decoder.change(DecoderSettings.of(settings, self._thresholds))
 
     def running(self) -> dict[str, tuple[str, ...]]:
         """The people who are followed, and what they are doing."""
@@ -208,14 +240,11 @@ class Recognizer:
         """Schedule the step that this stamp makes due; reset where the clock jumps back."""
         newest_ns = self._newest_ns
         if newest_ns is not None and newest_ns - stamp_ns > self.settings.clock_jump_s * 1e9:
-            problems.append(
-                Problem(
-                    "clock_jump", f"stamps jump back by {(newest_ns - stamp_ns) / 1e9:.3f} s: beginning anew from here"
-                )
-            )
+            fault = f"stamps jump back by {(newest_ns - stamp_ns) / 1e9:.3f} s"
+            problems.append(Problem("clock_jump", f"{fault}: what ran ends, and all people are followed as new ones"))
             self._pending.clear()
-            self._gone += [(track, track.window.last_ns) for track in self._tracks.values()]
-            self._tracks.clear()
+            for ids in list(self._tracks):
+                self._drop(ids)
             newest_ns = None
         if newest_ns is None:
             self._pending.append(stamp_ns)
@@ -242,20 +271,35 @@ class Recognizer:
             problems.append(Problem(cause, f"{track.name} ignored at this stamp: it is {fault}"))
             return
         if track is not None and stamp_ns - track.window.last_ns > self.settings.lost_after_s * 1e9:
-            self._gone.append((track, track.window.last_ns))
+            self._drop(subject.ids)
             track = None
         if track is None:
-            track = _Track(subject.ids, self.classifier.actions, self.info.window_s, self.info.frames, self.settings)
+            if len(self._tracks) >= self.settings.max_followed:
+                self._drop_lost(stamp_ns)
+            if len(self._tracks) >= self.settings.max_followed:
+                fault = f"{len(self._tracks)} people are followed, max_followed is {self.settings.max_followed}"
+                problems.append(Problem("too_many_followed", f"{fault}: those who come now are ignored"))
+                return
+            info = self.info
+            track = _Track(
+                subject.ids, self.classifier.actions, info.window_s, info.frames, self.settings, self._thresholds
+            )
             track.since_ns = stamp_ns
             self._tracks[subject.ids] = track
         track.window.append(stamp_ns, subject.joints.reshape(-1, 3))
         track.frame_id, track.excluded = frame_id, subject.excluded
 
-    def _let_go(self, stamp_ns: int) -> None:
-        """Move the people who have not been seen for `lost_after_s` to those who are gone."""
+    def _drop(self, ids: tuple[str, ...]) -> None:
+        """Follow a subject no longer; what may run ends with the next step."""
+        track = self._tracks.pop(ids)
+        if track.watched:
+            self._gone.append((track, track.window.last_ns))
+
+    def _drop_lost(self, stamp_ns: int) -> None:
+        """Follow those no longer who have not been seen for `lost_after_s`."""
         for ids, track in list(self._tracks.items()):
             if stamp_ns - track.window.last_ns > self.settings.lost_after_s * 1e9:
-                self._gone.append((self._tracks.pop(ids), track.window.last_ns))
+                self._drop(ids)
 
     def _choose(self, stamp_ns: int) -> tuple[list[_Track], int]:
         """The people to look at in this step, and how many are left out: who acts comes first, then who is nearest."""
@@ -267,22 +311,39 @@ class Recognizer:
         most = self.settings.max_people
         if len(there) > most:
             there.sort(key=lambda track: (not track.decoder.running, track.distance(stamp_ns)))
+        for track in there[:most]:
+            track.watched = True
         return there[:most], max(len(there) - most, 0)
 
-    def _infer(self, step: Step, tracks: list[_Track], windows: list[np.ndarray], seen_ns: list[int]) -> None:
-        """Run the model on all subjects; merge, decode, and add to the step.
+    def _classify(self, tracks: list[_Track], windows: list[np.ndarray], stamp_ns: int) -> tuple[np.ndarray, Posterior]:
+        """Run the model on all subjects. Changes nothing of them, so that a failure costs this step only.
 
         Args:
-            step: The step that runs.
             tracks: (N,) the subjects.
             windows: (N,) of (T, V, 3): their joints in the frames of the model, person after person, NaN unseen.
-            seen_ns: (N,) the stamps of their newest samples.
+            stamp_ns: At which the windows end.
+
+        Returns:
+            The joints (N, T, M, 25, 3) of all, and the posterior.
         """
         joints = np.full((len(tracks), self.info.frames, self.info.people, 25, 3), np.nan, np.float32)
         for own, window, track in zip(joints, windows, tracks, strict=True):
             own[:, : len(track.ids)] = window.reshape(len(window), -1, 25, 3)
-        predictions = self._engine.infer(np.ascontiguousarray(normalize(joints).transpose(0, 4, 1, 3, 2)))
-        posterior = self.classifier.classify(predictions.detection, predictions.recognition, predictions.embedding)
+        self._follow_thresholds()
+        return joints, self.classifier.read([track.ids for track in tracks], joints, stamp_ns, self._run_model)
+
+    def _update(
+        self, step: Step, tracks: list[_Track], joints: np.ndarray, seen_ns: list[int], posterior: Posterior
+    ) -> None:
+        """Merge what the model gave, decode, and add to the step.
+
+        Args:
+            step: The step that runs.
+            tracks: (N,) the subjects.
+            joints: (N, T, M, 25, 3) their joints.
+            seen_ns: (N,) the stamps of their newest samples.
+            posterior: Of the N subjects.
+        """
         finite = np.isfinite(posterior.detection).all((1, 2)) & np.isfinite(posterior.recognition).all(1)
         for i, (track, stamp_ns) in enumerate(zip(tracks, seen_ns, strict=True)):
             pelvis = joints[i, -1, 0, SPINE_BASE].tolist()  # where it was last seen
@@ -303,6 +364,20 @@ class Recognizer:
             states = track.decoder.update(track.timeline, stamp_ns)
             step.events.extend(self._event(track, state, stamp_ns) for state in states)
 
+    def _run_model(self, joints: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Run windows (N, T, M, 25, 3): the skeletons that the model is given, and its outputs."""
+        skeletons = self._normalize.model_input(joints, self.info.people)
+        predictions = self._engine.infer(skeletons)
+        return skeletons, predictions.detection, predictions.recognition, predictions.embedding
+
+    def _follow_thresholds(self) -> None:
+        """Give the decoders the thresholds of the classifier, where they have changed."""
+        if (thresholds := self.classifier.thresholds) != self._thresholds:
+            with self._lock:
+                self._thresholds = thresholds
+                for track in self._tracks.values():
+                    track.decoder.change(DecoderSettings.of(self.settings, thresholds))
+
     def _change_actions(self, track: _Track, actions: tuple[str, ...], stamp_ns: int) -> list[Event]:
         """Follow a classifier whose actions have changed: what is no longer in use ends, the rest continues."""
         states = track.decoder.change_actions(actions, track.timeline, stamp_ns)
@@ -318,7 +393,7 @@ class Recognizer:
     def _event(self, track: _Track, state: ActionState, stamp_ns: int) -> Event:
         if state.number not in track.event_ids:
             self._events_started += 1
-            track.event_ids[state.number] = f"{track.ids[0]}/{state.action}/{self._events_started}"
+            track.event_ids[state.number] = f"{track.ids[0]}/{state.action}/{self.run_id}-{self._events_started}"
         return Event(
             stamp_ns=stamp_ns,
             frame_id=track.frame_id,
@@ -334,15 +409,9 @@ class Recognizer:
         )
 
 
-def _decoding(settings: Settings) -> DecoderSettings:
-    """The settings of an event decoder."""
-    return DecoderSettings(
-        settings.start_threshold,
-        settings.end_threshold,
-        settings.confirm_s,
-        settings.patience_s,
-        settings.ongoing_period_s,
-    )
+def new_run_id() -> str:
+    """Eight random hexadecimal digits, so that the event ids of two runs or nodes differ."""
+    return secrets.token_hex(4)
 
 
 def _without(detection: np.ndarray, actions: Sequence[str], excluded: frozenset[str]) -> np.ndarray:

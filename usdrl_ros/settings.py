@@ -25,6 +25,9 @@ class Settings:
 
     rate: float = setting(10.0, "Steps a second, Hz, by the stamps' clock.", 0.5, 60.0)
     max_people: int = setting(16, "Most people looked at in a step; who acts comes first, then who is nearest.", 1, 256)
+    max_followed: int = setting(
+        200, "Most people followed at once, watched or not; who comes beyond is ignored.", 1, 2000
+    )
     start_threshold: float = setting(
         0.75, "Probability in excess of this is evidence that an action has started.", 0.01, 1.0
     )

@@ -417,7 +417,7 @@ def test_shipped_model_over_the_actor(tmp_path: Path) -> None:
     for theta, value in document["mAP_action"].items():
         assert mean_average_precision_by_action(events, truths, float(theta)) == pytest.approx(value)
     assert sum(action["found"] for action in document["actions"].values()) >= len(truths) / 2
-    with load_engine(default_model()) as engine:
+    with load_engine(default_model(), precision="fp32") as engine:
         alone = run_bag(bags[0], engine).event_intervals
     assert [dataclasses.replace(event, announced=None, event_id="") for event in alone] == [
         event for event in events if event.recording == bags[0]

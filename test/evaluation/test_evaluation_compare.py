@@ -135,12 +135,12 @@ def test_table_names_who_is_better() -> None:
     assert rows["onset_error_s"][-1] not in ("A", "B")
 
 
-def write(path: Path, found: int) -> Path:
+def write(path: Path, found: int, number: int = 3) -> Path:
     """A file as --json writes it, as far as it is read."""
     truth = [{"person_id": "p", "action": "wave", "start": 5.0 * i, "end": 5.0 * i + 2} for i in range(4)]
     event = {"confidence": 0.9, "started": 1.0}
     content = {
-        "format": 2,
+        "format": number,
         "model": path.stem,
         "actions_known": ["wave"],
         "truth": {f"/x/{n}": truth for n in range(3)} | {"/x/none": None},
@@ -152,7 +152,8 @@ def write(path: Path, found: int) -> Path:
 
 
 def test_tool_compares_files(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    files = [str(write(tmp_path / f"{name}.json", found)) for name, found in (("old", 1), ("new", 3))]
+    """The older file has the format of the version before."""
+    files = [str(write(tmp_path / f"{n}.json", found, number)) for n, found, number in (("old", 1, 2), ("new", 3, 3))]
     assert tool.main(["--compare", *files, "--json", str(tmp_path / "both.json")]) == 0
     both = json.loads((tmp_path / "both.json").read_text())
     assert both["recordings"] == ["0", "1", "2"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -350,6 +349,21 @@ def test_openvino_gives_what_onnx_runtime_gives() -> None:
                 np.testing.assert_allclose(getattr(found, name), value, atol=1e-4 * float(np.abs(value).max()))
 
 
+def test_openvino_runs_one_window_as_in_a_batch(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need("openvino")
+    from usdrl_ros.inference import openvino as module
+
+    skeletons = np.random.default_rng(3).normal(0, 0.4, (2, 3, 64, 25, 2)).astype(np.float32)
+    for most, compiled in ((module.SINGLE_BYTES, True), (10, False)):
+        monkeypatch.setattr(module, "SINGLE_BYTES", most)
+        with load_engine(model, engine="openvino", precision="fp32") as loaded:
+            assert (loaded._single is not None) == compiled  # type: ignore[attr-defined]
+            together = loaded.infer(skeletons)
+            for i in range(2):
+                alone = loaded.infer(skeletons[i : i + 1])
+                np.testing.assert_allclose(alone.detection[0], together.detection[i], atol=1e-6)
+
+
 def test_openvino_in_bfloat16_gives_nearly_that() -> None:
     need("openvino")
     try:
@@ -366,14 +380,20 @@ def test_openvino_in_bfloat16_gives_nearly_that() -> None:
 
 
 class Trial(Engine):
-    """An engine that takes some time and whose outputs are off by some share of the largest value."""
+    """An engine that takes some time, by a clock of the test, and whose outputs are off by some share of the largest.
+
+    Every other run takes twice as long, as beside other programs.
+    """
+
+    now = 0.0
 
     def __init__(self, seconds: float, error: float) -> None:
         super().__init__(INFO, f"{seconds} s")
-        self.seconds, self.error, self.closed = seconds, error, False
+        self.seconds, self.error, self.closed, self.runs = seconds, error, False, 0
 
     def _run(self, skeletons: np.ndarray) -> Predictions:
-        time.sleep(self.seconds * len(skeletons))
+        self.runs += 1
+        Trial.now += self.seconds * len(skeletons) * (1 + self.runs % 2)
         ones = np.ones((len(skeletons), 4)) + self.error
         return Predictions(ones, ones, ones)
 
@@ -387,6 +407,7 @@ class Trial(Engine):
         (0.002, 0.01, "bf16", "precision bf16 is used; measured a window: fp32 "),
         (0.0048, 0.01, "fp32", "precision fp32 is used; measured a window: fp32 "),  # hardly faster: not worth it
         (0.010, 0.01, "fp32", "precision fp32 is used; measured a window: fp32 "),
+        (0.0001, 0.01, "bf16", "precision bf16 is used; measured a window: fp32 5.00 ms, bf16 0.10 ms"),
         (0.002, 0.06, "fp32", "precision bf16 is not used: outputs differ from float32 by 6.0e-02"),
         (0.002, float("nan"), "fp32", "precision bf16 is not used: outputs differ from float32 by nan"),
     ],
@@ -401,7 +422,7 @@ def test_auto_takes_the_precision_that_is_measured_faster_and_agrees(
     core = SimpleNamespace(get_property=lambda device, name: ["FP32", "BF16", "INT8"])
     monkeypatch.setattr(module.openvino, "Core", lambda: core)
     monkeypatch.setattr(module, "OpenVinoEngine", lambda core, file, *, threads, precision="fp32": engines[precision])
-    monkeypatch.setattr(module, "_TRIAL_S", 0.0)
+    monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: Trial.now))
     lines: list[str] = []
     found = module.open_openvino(read_model_file(model), Options(1, "auto", 4, "spin", None, lines.append))
     assert found is engines[chosen]

@@ -1,4 +1,4 @@
-"""`perception.launch.py`: the node starts, activates itself, tells what it knows, and ends by SIGINT with code 0."""
+"""`perception.launch.py`: the node starts, activates itself, publishes its vocabulary, and SIGINT ends it with 0."""
 
 import unittest
 

@@ -22,7 +22,7 @@ def launched(name: str, **arguments: str) -> LaunchDescription:
     """One of our launch files, with arguments."""
     path = PathJoinSubstitution([FindPackageShare("usdrl_ros"), "launch", name])
     included = IncludeLaunchDescription(PythonLaunchDescriptionSource(path), launch_arguments=arguments.items())
-    # Without something that goes on, a launch whose nodes have ended is over before its test is.
+    # Without a process that keeps running, a launch whose nodes have ended is over before its test is.
     return LaunchDescription([KeepAliveProc(), included, ReadyToTest()])
 
 

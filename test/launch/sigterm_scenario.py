@@ -13,7 +13,7 @@ def generate_test_description():
 
 
 class TestRunning(unittest.TestCase):
-    def test_it_is_told_to_end(self, proc_output, proc_info):
+    def test_sigterm_ends_it(self, proc_output, proc_info):
         proc_output.assertWaitFor("watching /skeletons", timeout=40, stream="stderr")
         name = node_of(proc_info)
         os.kill(proc_info[name].pid, signal.SIGTERM)

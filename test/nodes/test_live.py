@@ -34,12 +34,12 @@ def recordings(shared_data, tmp_path_factory):
 def test_live_nodes_give_the_librarys_events(recordings, tmp_path, take):
     bag = tmp_path / take
     write_recording(recordings[take], bag)
-    with load_engine(default_model()) as engine:
+    with load_engine(default_model(), precision="fp32") as engine:
         library = run_bag(bag, engine)
     for rate in RATES:
         published = tmp_path / f"published_{rate}"
         with BagWriter(published) as writer:
-            live = play_live(bag, default_model(), writer, rate=rate)
+            live = play_live(bag, default_model(), writer, rate=rate, parameters=["precision:=fp32"])
         if "step_left_out" not in live.problems:
             break
 

@@ -28,7 +28,7 @@ PARAMETERS = (
 
 
 class Stage:
-    """A running node, and a peer that plays a person who raises a hand; the stamps go on from test to test."""
+    """A running node, and a peer that plays a person who raises a hand; the stamps continue from test to test."""
 
     def __init__(self, program: Program, peer: Peer) -> None:
         self.program, self.peer = program, peer
@@ -249,7 +249,6 @@ def test_an_engine_that_fails_for_good_ends_what_runs(model, tmp_path, monkeypat
         stage.start("bob")
 
 
-@pytest.mark.xfail(reason="the recognizer forgets who left in a step that fails, as yet")
 def test_an_engine_that_fails_when_somebody_leaves_ends_their_actions(model, tmp_path, monkeypatch):
     with faulty("engine", model, tmp_path, monkeypatch) as (stage, fault):
         stage.start("ann")
@@ -295,7 +294,6 @@ def test_signals_end_what_runs(domain, model, number):
         check_phases(peer)
 
 
-@pytest.mark.xfail(reason="the recognizer's event ids lack the run as yet")
 def test_event_ids_are_unique_over_cycles_and_nodes(domain, model):
     with perception(f"model:={model}", *PARAMETERS) as program, Peer(domain) as peer:
         peer.wait_for_perception()

@@ -1,7 +1,7 @@
-"""What happens around a robot's node over DDS: floods, deaths, jumps, cycles, slow listeners. The figures are printed.
+"""What happens around a robot's node over DDS: floods, deaths, jumps, cycles, slow listeners. The results are printed.
 
-python -m pytest test/test_perception_node_faults.py -s                     a minute
-USDRL_ENDURANCE=1 python -m pytest test/test_perception_node_faults.py -s   and an hour of a bag at 10x
+python -m pytest test/nodes/test_perception_node_faults.py -s                     a minute
+USDRL_ENDURANCE=1 python -m pytest test/nodes/test_perception_node_faults.py -s   and an hour of a bag at 10x
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def test_a_thousand_messages_a_second(domain, model, reliability):
         taken = int(status["messages"]) / sent
         cpu = (after["cpu_s"] - before["cpu_s"]) / seconds
         print(
-            f"\n1 kHz, {reliability}: {sent} sent, {taken:.0%} taken, {status.get('dropped', 0)} told as dropped, "
+            f"\n1 kHz, {reliability}: {sent} sent, {taken:.0%} taken, {status.get('dropped', 0)} reported as dropped, "
             f"{cpu:.2f} CPU cores, latency p99 {status['latency ms p99']} ms, {after['MB'] - before['MB']:+.1f} MB, "
             f"problems {problems(peer)}"
         )
@@ -128,7 +128,7 @@ def test_a_publisher_that_dies_and_comes_back(domain, model):
             wait_until(lambda count=count: phases(peer, "ann").count(Phase.ENDED) == count, what="ENDED")
             ended_s = time.monotonic() - died
             wait_until(lambda: peer.diagnostics().get("level") == "3", what="STALE")
-        print(f"\npublisher killed: ENDED {ended_s:.1f} s later (input_timeout_s 1.0), STALE told, STARTED anew")
+        print(f"\npublisher killed: ENDED {ended_s:.1f} s later (input_timeout_s 1.0), STALE, STARTED again")
         assert len({event.event_id for event in peer.events}) == 2
         assert not set(problems(peer)) - {"step_left_out", "over_budget", "dropped"}
         assert node.end() == 0

@@ -30,7 +30,7 @@ RELIABLE = ("input_reliability:=reliable", "input_depth:=1000")
 
 
 class Player:
-    """Publishes people in real time or faster, with stamps that go on."""
+    """Publishes people in real time or faster, with stamps that continue."""
 
     def __init__(self, peer: Peer) -> None:
         self.peer, self.now_ns = peer, time.time_ns()
@@ -76,7 +76,7 @@ def test_thresholds_and_rate_change_while_it_runs(domain, model):
         assert program.end() == 0
 
 
-def test_diagnostics_tell_the_figures(domain, model):
+def test_diagnostics_have_the_measured_values(domain, model):
     with perception(f"model:={model}", *RELIABLE) as program, Peer(domain) as peer:
         peer.wait_for_perception()
         joints = pose()
@@ -87,10 +87,10 @@ def test_diagnostics_tell_the_figures(domain, model):
             peer.publish(stamps[-1], {"ann": joints, "bob": pose()})
             time.sleep(1 / 30)
 
-        def told():
+        def measured():
             return float(peer.diagnostics().get("input rate Hz", 0)) and "latency ms p99" in peer.diagnostics()
 
-        wait_until(told, what="figures")
+        wait_until(measured, what="values")
         status = peer.diagnostics()
         played_hz = (len(stamps) - 1) / ((stamps[-1] - stamps[0]) / SECOND)
         assert float(status["input rate Hz"]) == pytest.approx(played_hz, rel=0.2)
@@ -105,7 +105,7 @@ def test_diagnostics_tell_the_figures(domain, model):
         assert program.end() == 0
 
 
-def test_latency_over_the_budget_is_told_with_the_figure(domain, model):
+def test_latency_over_the_budget_is_reported(domain, model):
     with perception(f"model:={model}", "latency_budget_ms:=100.0", *RELIABLE) as program, Peer(domain) as peer:
         peer.wait_for_perception()
         for _ in range(30):
@@ -197,13 +197,13 @@ def test_silence_is_explained(domain, model):
         )
         with Peer(domain, skeletons=False) as other:  # one participant cannot have two types of a topic
             other.node.create_publisher(Header, "/skeletons", 10)
-            told = "it carries std_msgs/msg/Header, source 'skeletons' reads usdrl_ros/msg/SkeletonArray"
-            wait_until(lambda: told in peer.diagnostics().get("message", ""), what="the wrong type")
+            fault = "it carries std_msgs/msg/Header, source 'skeletons' reads usdrl_ros/msg/SkeletonArray"
+            wait_until(lambda: fault in peer.diagnostics().get("message", ""), what="the wrong type")
         best_effort = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
         unreliable = peer.node.create_publisher(SkeletonArray, "/skeletons", best_effort)
         program.wait_for_log("incompatible_qos.*set input_reliability:=best_effort")
-        told = "it is offered best_effort only; set input_reliability:=best_effort"
-        wait_until(lambda: told in peer.diagnostics().get("message", ""), what="the wrong quality of service")
+        fault = "it is offered best_effort only; set input_reliability:=best_effort"
+        wait_until(lambda: fault in peer.diagnostics().get("message", ""), what="the wrong quality of service")
         assert peer.diagnostics()["level"] == "3"
         for publisher in (ours, unreliable):
             peer.node.destroy_publisher(publisher)
@@ -234,7 +234,7 @@ def test_the_security_policy_names_all_that_the_node_has(domain, model):
         node = peer.node
 
         def found(look_up: Callable, *and_more: str) -> set[str]:
-            """What the graph tells of the node, and what it has besides in other distributions or with parameters."""
+            """What the graph shows of the node, and what it has besides in other distributions or with parameters."""
             return {name for name, _ in look_up("perception", "/")} | set(and_more)
 
         for look_up, expected, more in (

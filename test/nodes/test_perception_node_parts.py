@@ -1,4 +1,4 @@
-"""The parts of the perception node by themselves: figures, levels, markers, intents, what parameters may become."""
+"""The parts of the perception node by themselves: statistics, levels, markers, intents, what parameters may become."""
 
 from __future__ import annotations
 
@@ -46,78 +46,78 @@ def event(
 
 
 def test_rate_age_and_latency_are_those_of_the_stream(clock):
-    figures = Statistics()
-    assert figures.values() == {"input rate Hz": "0.0"}
+    measured = Statistics()
+    assert measured.values() == {"input rate Hz": "0.0"}
     for i in range(51):  # 20 Hz, stamps 40 ms old
         clock.s = 100.0 + i / 20
-        figures.message(i * SECOND // 20, 0.04)
-    assert figures.rate_hz == pytest.approx(20.0)
-    assert figures.age_s == pytest.approx(0.04)
+        measured.message(i * SECOND // 20, 0.04)
+    assert measured.rate_hz == pytest.approx(20.0)
+    assert measured.age_s == pytest.approx(0.04)
     clock.s += 0.03
-    assert figures.step(50 * SECOND // 20, 0.012) == pytest.approx(0.07)  # 40 ms old when it came, out 30 ms later
-    values = figures.values()
+    assert measured.step(50 * SECOND // 20, 0.012) == pytest.approx(0.07)  # 40 ms old when it came, out 30 ms later
+    values = measured.values()
     assert (values["input rate Hz"], values["stamp age ms"]) == ("20.0", "40")
     assert (values["step ms p50"], values["latency ms p99"]) == ("12.0", "70.0")
     clock.s += 60.0
-    assert figures.rate_hz == 0.0
-    assert figures.age_s is None
+    assert measured.rate_hz == 0.0
+    assert measured.age_s is None
 
 
 def test_latency_counts_from_arrival_where_stamps_are_of_another_clock(clock):
-    figures = Statistics()
-    figures.message(7 * SECOND, 3600.0)
+    measured = Statistics()
+    measured.message(7 * SECOND, 3600.0)
     clock.s += 0.2
-    assert figures.step(7 * SECOND, 0.1) == pytest.approx(0.2)
-    assert figures.step(7 * SECOND, 0.1) is None  # nothing came for it
+    assert measured.step(7 * SECOND, 0.1) == pytest.approx(0.2)
+    assert measured.step(7 * SECOND, 0.1) is None  # nothing came for it
 
 
 def test_percentiles_are_numpys(clock):
-    figures = Statistics()
+    measured = Statistics()
     durations = np.random.default_rng(0).exponential(0.01, 400)
     for duration in durations:
-        figures.step(0, float(duration))
-    assert figures.values()["step ms p50"] == f"{np.percentile(durations, 50) * 1e3:.1f}"
-    assert figures.values()["step ms p99"] == f"{np.percentile(durations, 99) * 1e3:.1f}"
+        measured.step(0, float(duration))
+    assert measured.values()["step ms p50"] == f"{np.percentile(durations, 50) * 1e3:.1f}"
+    assert measured.values()["step ms p99"] == f"{np.percentile(durations, 99) * 1e3:.1f}"
 
 
 def test_share_of_unseen_and_derived_joints(clock):
     joints = pose()
     joints[:5] = np.nan  # 5 of 25
-    figures = Statistics()
-    figures.people([Person("ann", "ntu_25", joints), Person("bob", "ntu_25", pose())])
-    assert figures.unseen == pytest.approx(0.1)
-    assert figures.derived == 0.0
+    measured = Statistics()
+    measured.people([Person("ann", "ntu_25", joints), Person("bob", "ntu_25", pose())])
+    assert measured.unseen == pytest.approx(0.1)
+    assert measured.derived == 0.0
     clock.s += 10.0
     frame = to_ntu25(Frame(1, "camera", [Person("ann", "coco_17", np.ones((17, 3)))]))
-    figures.people(frame.people)
-    assert figures.derived == pytest.approx(load_layout("coco_17").derived.mean())
+    measured.people(frame.people)
+    assert measured.derived == pytest.approx(load_layout("coco_17").derived.mean())
 
 
 def test_levels(clock):
-    figures = Statistics()
+    measured = Statistics()
     ok, warn, error, stale = (bytes([level]) for level in range(4))
     assert status.inactive("", configured=False) == status.Status(ok, "not configured")
     assert status.inactive("no model", configured=False) == status.Status(error, "not configured: no model")
-    assert status.watching(2, None, figures) == status.Status(ok, "watching 2 people")
-    assert status.watching(2, Problem("wrong_size", "x"), figures).level == warn
-    assert status.watching(2, Problem("internal_error", "a\nb"), figures) == status.Status(error, "internal_error: a")
+    assert status.watching(2, None, measured) == status.Status(ok, "watching 2 people")
+    assert status.watching(2, Problem("wrong_size", "x"), measured).level == warn
+    assert status.watching(2, Problem("internal_error", "a\nb"), measured) == status.Status(error, "internal_error: a")
     assert status.silent("/s", 3.2, "nobody publishes it") == status.Status(
         stale, "no skeletons on /s for 3 s: nobody publishes it"
     )
     for i in range(5):
         clock.s += 0.5
-        figures.message(i * SECOND, 0.0)
-    assert status.watching(1, None, figures) == status.Status(
+        measured.message(i * SECOND, 0.0)
+    assert status.watching(1, None, measured) == status.Status(
         warn, "2.0 messages a second are too few for fast movements"
     )
     for age_s, words in ((7000.0, "7000.0 s old"), (-9.0, "9.0 s ahead")):
-        figures.clear()
-        figures.message(0, age_s)
-        assert words in status.watching(1, None, figures).message
-        assert status.watching(1, None, figures).level == warn
-    figures.clear()
-    figures.people([Person("ann", "ntu_25", np.full((25, 3), np.nan))])
-    assert "100% of the joints are unseen" in status.watching(1, None, figures).message
+        measured.clear()
+        measured.message(0, age_s)
+        assert words in status.watching(1, None, measured).message
+        assert status.watching(1, None, measured).level == warn
+    measured.clear()
+    measured.people([Person("ann", "ntu_25", np.full((25, 3), np.nan))])
+    assert "100% of the joints are unseen" in status.watching(1, None, measured).message
 
 
 def test_markers_stand_where_the_joints_are():
@@ -210,16 +210,16 @@ def test_a_change_that_contradicts_another_parameter_is_refused_whole():
 
 
 def test_a_transition_that_rclpy_raises_on_is_refused():
-    told = []
+    logged = []
 
     def raises(request, response):
         raise RuntimeError("no transition matching 1 found\nfor current state inactive")
 
     node = SimpleNamespace(
         _service_change_state=SimpleNamespace(callback=raises),
-        get_logger=lambda: SimpleNamespace(warning=told.append),
+        get_logger=lambda: SimpleNamespace(warning=logged.append),
     )
     answer_refused_transitions(node)
     request = SimpleNamespace(transition=SimpleNamespace(id=1, label=""))
     assert not node._service_change_state.callback(request, SimpleNamespace(success=True)).success
-    assert told == ["transition 1 refused: no transition matching 1 found for current state inactive"]
+    assert logged == ["transition 1 refused: no transition matching 1 found for current state inactive"]

@@ -163,7 +163,7 @@ def test_a_bag_is_never_overwritten(tmp_path: Path) -> None:
         assert program.wait() == 1
 
 
-def test_an_unknown_source_is_told(tmp_path: Path) -> None:
+def test_an_unknown_source_is_refused(tmp_path: Path) -> None:
     with own_domain(), Program("usdrl_ros.nodes.record", "--ros-args", "-p", "source:=octopus") as program:
         program.wait_for_log("octopus")
         assert program.wait() == 1

@@ -71,6 +71,15 @@ def test_what_cannot_be_placed_is_left_out_and_reported() -> None:
     assert nameless.problems[-1].cause == "no_frame_id"
 
 
+def test_what_is_older_than_all_transforms_is_left_out_at_once() -> None:
+    buffer = TransformBuffer()
+    add(buffer, 5.0)
+    (old,) = Placing("map", buffer, 0.2).push(frame(1.0))
+    assert old.people == []
+    assert old.problems[0].cause == "transform_missing"
+    assert "begins 4.000 s after" in old.problems[0].message
+
+
 def test_cameras_do_not_wait_for_each_other() -> None:
     buffer = TransformBuffer()
     placing = Placing("map", buffer, 1.0)

@@ -366,7 +366,7 @@ def test_a_layout_by_names_leaves_unseen_what_nothing_tells() -> None:
         ("left_shoulder,rigth_shoulder", "none says ShoulderRight; not understood: rigth_shoulder"),
         ("left_shoulder,left_shoulder", "occurs twice"),
         (",", "occurs twice"),
-        ("," * 500, "501 joint names, expected at most 500"),
+        ("," * 500, "501 joint names, expected at most 200"),
     ],
 )
 def test_names_that_are_not_enough_are_told(names: str, says: str) -> None:

@@ -7,7 +7,14 @@ import pytest
 
 from usdrl_ros.demo.actor import View, play
 from usdrl_ros.skeleton.layouts import NTU_25, SHOULDER_LEFT, SHOULDER_RIGHT, SPINE_BASE, SPINE_MID
-from usdrl_ros.skeleton.normalize import model_input, normalize, rotation_between, shoulders_along_x, upright_rotation
+from usdrl_ros.skeleton.normalize import (
+    NORMALIZATIONS,
+    Normalization,
+    centre,
+    normalize,
+    rotation_to_z,
+    shoulders_along_x,
+)
 
 Rotation = pytest.importorskip("scipy.spatial.transform", reason="scipy is not installed").Rotation
 
@@ -130,7 +137,7 @@ def test_does_not_depend_on_where_the_person_walks() -> None:
 
 
 @pytest.mark.parametrize("across", [[0.3, -0.2, 0.1], [-0.4, 0.01, 0.0], [0.0, 0.0, 0.4], [np.nan, 0.1, 0.2]])
-def test_shoulders_along_x(across: list[float]) -> None:
+def test_shoulders_are_turned_along_x(across: list[float]) -> None:
     turn = shoulders_along_x(np.array(across))
     np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-12)
     assert np.linalg.det(turn) == pytest.approx(1.0)
@@ -158,11 +165,10 @@ def test_what_is_given_is_not_changed() -> None:
     np.testing.assert_array_equal(joints, before)
 
 
-@pytest.mark.parametrize("target", [X, Z, np.array([0.6, 0.0, -0.8])])
-def test_rotations_are_the_smallest_ones(target: np.ndarray) -> None:
+def test_rotations_are_the_smallest_ones() -> None:
     vectors = np.random.default_rng(5).normal(0, 1, (200, 3)) * np.logspace(-6, 6, 200)[:, None]
-    rotations = rotation_between(vectors, target)
-    expected = np.stack([smallest_rotation(vector, target) for vector in vectors])
+    rotations = rotation_to_z(vectors)
+    expected = np.stack([smallest_rotation(vector, Z) for vector in vectors])
     np.testing.assert_allclose(rotations, expected, atol=1e-9)
     np.testing.assert_allclose(np.linalg.det(rotations), 1.0, atol=1e-9)
 
@@ -172,7 +178,7 @@ def test_rotations_of_nearly_equal_and_nearly_opposite_vectors(angle: float) -> 
     around = np.arange(7.0)
     height = np.full(7, np.cos(angle))
     vectors = np.stack([np.sin(angle) * np.cos(around), np.sin(angle) * np.sin(around), height], 1)
-    rotations = rotation_between(3.0 * vectors, Z)
+    rotations = rotation_to_z(3.0 * vectors)
     np.testing.assert_allclose(rotations @ np.swapaxes(rotations, -1, -2), np.tile(np.eye(3), (7, 1, 1)), atol=1e-6)
     np.testing.assert_allclose(np.linalg.det(rotations), 1.0, atol=1e-6)
     np.testing.assert_allclose(np.einsum("nij,nj->ni", rotations, vectors), np.tile(Z, (7, 1)), atol=1e-4)
@@ -180,7 +186,7 @@ def test_rotations_of_nearly_equal_and_nearly_opposite_vectors(angle: float) -> 
 
 @pytest.mark.parametrize("vector", [[0, 0, 0], [np.nan, 0, 1], [np.nan] * 3, [1e-12, 0, 0]])
 def test_no_direction_gives_no_rotation(vector: list[float]) -> None:
-    rotations = rotation_between(np.array([vector, [0.0, 0.0, 2.0]]), Z)
+    rotations = rotation_to_z(np.array([vector, [0.0, 0.0, 2.0]]))
     np.testing.assert_array_equal(rotations, np.tile(np.eye(3), (2, 1, 1)))
 
 
@@ -191,18 +197,99 @@ def test_the_models_input_is_the_normalised_window(people: int, unseen: float) -
     joints = rng.normal(0.0, 0.5, (5, 64, 25, 3)).astype(np.float32)
     joints[rng.random(joints.shape[:-1]) < unseen] = np.nan
     joints[0] = np.nan  # of somebody of whom nothing was seen
-    found = model_input(joints, people)
+    found = normalize.model_input(joints[:, :, None], people)
     assert (found.shape, found.dtype) == ((5, 3, 64, 25, people), np.float32)
     expected = normalize(joints[:, :, None].astype(float))[:, :, 0]
     np.testing.assert_allclose(found[..., 0].transpose(0, 2, 3, 1), expected, atol=1e-5)
     assert (found[..., 1:] == 0.0).all()
 
 
-def test_the_short_way_and_the_two_turns_are_one_rotation() -> None:
-    """Where one window leaves shoulders or spine open all go the long way, by two turns."""
-    joints = windows(200, seed=3)[..., 0, :, :]
-    short = upright_rotation(joints)
-    open_one = np.concatenate([joints, np.full_like(joints[:1], np.nan)])
-    np.testing.assert_allclose(short, upright_rotation(open_one)[:-1], atol=1e-12)
-    np.testing.assert_allclose(short @ short.swapaxes(-1, -2), np.broadcast_to(np.eye(3), short.shape), atol=1e-12)
-    np.testing.assert_allclose(np.linalg.det(short), 1.0)
+def test_a_given_rotation_is_used() -> None:
+    joints = windows(4)
+    joints[np.random.default_rng(0).random(joints.shape[:-1]) < 0.2] = np.nan
+    turns = Rotation.random(4, rng=np.random.default_rng(1)).as_matrix()
+    expected = np.nan_to_num(np.einsum("ntmvc,ndc->ntmvd", centre(joints), turns))
+    np.testing.assert_allclose(normalize(joints, turns), expected, atol=1e-12)
+
+
+def test_another_up_is_another_normalisation() -> None:
+    """With the legs as up, the main person's hip lies over the knee."""
+    hip, knee = NTU_25.index("HipLeft"), NTU_25.index("KneeLeft")
+    by_leg = Normalization("by_leg", (knee, hip))
+    found = by_leg(windows(10))[:, 0, 0]
+    across = found[:, SHOULDER_RIGHT] - found[:, SHOULDER_LEFT]
+    np.testing.assert_allclose(across[:, 1:], 0.0, atol=1e-12)
+    np.testing.assert_allclose((found[:, hip] - found[:, knee])[:, 1], 0.0, atol=1e-12)  # tilted to the side at most
+    assert NORMALIZATIONS == {"spine_mid_upright_shoulders_along_x": normalize}
+
+
+# The same function on tensors: a model must see on the robot what it saw in training.
+
+ALL = slice(None)
+
+
+def assert_same_in_torch(joints: np.ndarray) -> None:
+    """Both give the same values and rotations, in double and in single precision."""
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    expected, rotation = normalize(joints), normalize.rotation(joints[:, :, 0])
+    found = normalize(torch.from_numpy(joints))
+    assert isinstance(found, torch.Tensor)
+    assert torch.isfinite(found).all()
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+    turned = normalize.rotation(torch.from_numpy(joints[:, :, 0]))
+    np.testing.assert_allclose(turned, rotation, atol=1e-9)
+    np.testing.assert_allclose(turned @ turned.mT, np.broadcast_to(np.eye(3), turned.shape), atol=1e-9)
+    single = normalize(torch.from_numpy(joints.astype(np.float32)))
+    assert single.dtype == torch.float32
+    np.testing.assert_allclose(single, expected, atol=2e-3)
+    np.testing.assert_allclose(single, normalize(joints.astype(np.float32)), atol=1e-5)
+
+
+def scattered(people: int, unseen: float = 0.0) -> np.ndarray:
+    """Random windows (40, 16, M, 25, 3), a share of whose joints is unseen."""
+    rng = np.random.default_rng(people)
+    joints = rng.normal([0.0, 0.0, 3.0], 0.6, (40, 16, people, 25, 3))
+    joints[rng.random(joints.shape[:-1]) < unseen] = np.nan
+    return joints
+
+
+@pytest.mark.parametrize("people", [1, 2])
+@pytest.mark.parametrize("unseen", [0.0, 0.3, 0.9])
+def test_tensors_give_the_values_of_arrays(people: int, unseen: float) -> None:
+    assert_same_in_torch(scattered(people, unseen))
+
+
+@pytest.mark.parametrize(
+    ("what", "where"),
+    [
+        ("the middle of the spine in all frames", (ALL, ALL, 0, SPINE_MID)),
+        ("the middle of the spine in the first frames", (ALL, slice(0, 5), 0, SPINE_MID)),
+        ("the base of the spine", (ALL, ALL, 0, SPINE_BASE)),
+        ("a shoulder", (ALL, ALL, 0, SHOULDER_LEFT)),
+        ("a shoulder in the first frame", (ALL, 0, 0, SHOULDER_RIGHT)),
+        ("the main person in some frames", (ALL, slice(3, 7), 0)),
+        ("the main person", (ALL, ALL, 0)),
+        ("the second person", (ALL, ALL, 1)),
+        ("everybody", (ALL,)),
+    ],
+)
+def test_tensors_give_them_where_much_is_unseen(what: str, where: tuple) -> None:
+    joints = scattered(2)
+    joints[where] = np.nan
+    assert_same_in_torch(joints)
+
+
+def test_tensors_give_them_where_a_rotation_is_not_defined() -> None:
+    joints = scattered(1)
+    down, zero = joints.copy(), joints.copy()
+    down[:, 0, 0, SPINE_MID] = down[:, 0, 0, SPINE_BASE] - [0.0, 0.0, 0.5]
+    assert_same_in_torch(down)
+    zero[:, 0, 0, SPINE_MID] = zero[:, 0, 0, SPINE_BASE]
+    zero[:, 0, 0, SHOULDER_RIGHT] = zero[:, 0, 0, SHOULDER_LEFT]
+    assert_same_in_torch(zero)
+    assert_same_in_torch(np.zeros((2, 4, 2, 25, 3)))
+
+
+def test_a_window_does_not_depend_on_those_beside_it() -> None:
+    joints = scattered(2, 0.3)
+    np.testing.assert_allclose(normalize(joints)[5:6], normalize(joints[5:6]), rtol=0, atol=1e-12)

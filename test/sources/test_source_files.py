@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from usdrl_ros.resources import data_directory
+from usdrl_ros.scene.naming import Naming
 from usdrl_ros.skeleton.layouts import load_layout
 from usdrl_ros.sources.reader import SourceError, SourceReader, load_source, source_names
 from usdrl_ros.sources.source_file import AXES
@@ -73,7 +74,7 @@ def test_zed_word_by_word() -> None:
     assert zed.packages == ("ros-{distro}-zed-msgs",)
     assert zed.topic == "/zed/zed_node/body_trk/skeletons"
     assert (zed.dimensions, zed.axes, zed.header, zed.people) == (3, "flu", "header", "objects")
-    assert zed.person.keep == {"skeleton_available": (True,), "tracking_state": (1, 2)}
+    assert zed.person.keep == {"skeleton_available": (True,), "tracking_state": (0, 1, 2)}
     assert zed.layout_field.names == {0: "openpose_coco_18", 1: "zed_body_34", 2: "zed_body_38"}
     assert zed.association == "missing"
     assert not zed.one_person
@@ -125,7 +126,7 @@ def test_a_source_of_ones_own_reads_what_it_says(tmp_path: Path) -> None:
     head = SimpleNamespace(stamp=SimpleNamespace(sec=1, nanosec=5), frame_id="lab")
     message = SimpleNamespace(meta=SimpleNamespace(header=head), points=points.tolist(), sure=[100, 50, 25, 0, 10])
     source = load_source(written(tmp_path, content))
-    frame = SourceReader(source).read(message)
+    frame = Naming().update(SourceReader(source).read(message))
     assert (frame.stamp_ns, frame.frame_id, frame.problems) == (1_000_000_005, "lab", [])
     (person,) = frame.people
     assert person.person_id == "track_1"

@@ -16,11 +16,13 @@ from usdrl_ros.inference.contract import Predictions
 from usdrl_ros.inference.model_file import ModelInfo
 from usdrl_ros.recognizer import Recognizer
 from usdrl_ros.resources import data_directory
+from usdrl_ros.scene.naming import Naming
 from usdrl_ros.settings import Settings
 from usdrl_ros.skeleton.layouts import load_layout
 from usdrl_ros.skeleton.normalize import NORMALIZATION
-from usdrl_ros.skeleton.person import Person
-from usdrl_ros.sources.reader import SourceError, SourceReader, load_source, source_names
+from usdrl_ros.skeleton.person import Frame, Person
+from usdrl_ros.sources.named_joints import is_joint
+from usdrl_ros.sources.reader import Source, SourceError, SourceReader, load_source, source_names
 
 STAMP = 7_000_000_123
 SOURCES = tuple(LAYOUTS)
@@ -35,11 +37,28 @@ def joints_of(source: str, seed: int = 0) -> np.ndarray:
     return in_layout(ntu, layout).astype(np.float32)
 
 
-def reader(source: str, **options: Any) -> SourceReader:
-    return SourceReader(load_source(source), **options)
+def named(source: str, joints: np.ndarray) -> np.ndarray:
+    """The joints that are read: where names tell them, those that are known by their names; heels are not."""
+    if source != "hi_ros":
+        return joints
+    return joints[[number for number, name in enumerate(BODY_25) if is_joint(name)]]
 
 
-def all_people(source: SourceReader, found: list[Any], record_ns: int = STAMP) -> tuple[list[Person], list[str], Any]:
+class Named:
+    """A reader of a source, and the ids that the scene gives its people."""
+
+    def __init__(self, source: Source, **options: Any) -> None:
+        self.reader, self._naming = SourceReader(source, **options), Naming()
+
+    def read(self, message: Any, record_ns: int = 0) -> Frame:
+        return self._naming.update(self.reader.read(message, record_ns))
+
+
+def reader(source: str, **options: Any) -> Named:
+    return Named(load_source(source), **options)
+
+
+def all_people(source: Named, found: list[Any], record_ns: int = STAMP) -> tuple[list[Person], list[str], Any]:
     """The people and the causes of problems in some messages, and the last frame."""
     people, causes = [], []
     for message in found:
@@ -58,7 +77,7 @@ def test_people_come_out_as_they_went_in(source: str) -> None:
     assert frame.frame_id == ("" if source == "opendr_3d" else "camera")
     assert [person.person_id for person in found] == (["track_1", "track_2"] if source == "opendr_3d" else ["3", "12"])
     for person, joints in zip(found, people.values(), strict=True):
-        np.testing.assert_array_equal(person.joints, joints)
+        np.testing.assert_array_equal(person.joints, named(source, joints))
         expected = load_layout(LAYOUTS[source]).to_ntu25(joints)[0]
         np.testing.assert_allclose(load_layout(person.layout).to_ntu25(person.joints)[0], expected, atol=0.02)
 
@@ -81,11 +100,11 @@ class Hands:
         return Predictions(np.concatenate([0 * logits[..., :1], logits], -1), logits.mean(1), logits.mean(1))
 
 
-def events_of(reading: SourceReader, told: list[list[Any]], stamps: list[int]) -> list[tuple]:
+def events_of(reading: Named, told: list[list[Any]], stamps: list[int]) -> list[tuple]:
     recognizer, events = Recognizer(Hands(), Settings(rate=5.0)), []
     for of_instant, stamp_ns in zip(told, stamps, strict=True):
         for message in of_instant:
-            frame = reading.read(message, stamp_ns)
+            frame = reading.reader.read(message, stamp_ns)
             assert frame.problems == []
             assert recognizer.observe(frame).problems == []
         while step := recognizer.step():
@@ -217,7 +236,7 @@ def test_what_is_no_number_takes_that_person_alone(source: str, value: Any) -> N
     set_position(source, found[0], value)
     people, causes, _ = all_people(reader(source), found)
     assert len(people) == 1
-    np.testing.assert_array_equal(people[0].joints, joints_of(source, 1))
+    np.testing.assert_array_equal(people[0].joints, named(source, joints_of(source, 1)))
     assert causes in (["malformed"], ["wrong_size"])
 
 
@@ -271,7 +290,7 @@ def test_two_of_one_id(source: str) -> None:
     people, causes, _ = all_people(reader(source), found)
     assert causes == ["repeated_person"]
     assert [person.person_id for person in people] == ["2"]
-    np.testing.assert_array_equal(people[0].joints, joints_of(source))
+    np.testing.assert_array_equal(people[0].joints, named(source, joints_of(source)))
 
 
 @pytest.mark.parametrize(("source", "none"), [("skeletons", ""), ("zed", -1), ("yolo_3d", ""), ("hi_ros", -1)])
@@ -291,7 +310,7 @@ def test_who_has_no_id_gets_one_or_is_told(source: str, none: Any) -> None:
 @pytest.mark.parametrize("message", [None, 3, "text", [], SimpleNamespace(), SimpleNamespace(header=None)])
 def test_what_is_no_such_message_is_told_and_not_raised(source: str, message: Any) -> None:
     frame = reader(source).read(message, STAMP)
-    assert (frame.stamp_ns, frame.people) == (STAMP, [])
+    assert (frame.stamp_ns, frame.people) == (0, [])  # it is not known when it was
     assert {problem.cause for problem in frame.problems} <= {"missing_field", "malformed"}
     assert frame.problems
 
@@ -303,7 +322,11 @@ def test_a_field_less_in_a_person_takes_that_person_alone(source: str) -> None:
         found = told(source)
         delattr(first_person(source, found[0]), field)
         people, causes, _ = all_people(reader(source), found)
-        whole = {"header": 2, "id": 0, "action": 0} if source == "azure_kinect" else {"header": 2}
+        whole = (
+            {"header": 0, "id": 0, "action": 0}
+            if source == "azure_kinect"
+            else {"header": 1 if source == "opendr_3d" else 0}
+        )
         assert len(people) == whole.get(field, 1 if causes else 2), field
         assert set(causes) <= {"missing_field"}, field
     header_lost = told(source)[0]
@@ -311,7 +334,7 @@ def test_a_field_less_in_a_person_takes_that_person_alone(source: str) -> None:
         del header_lost.header
         frame = reader(source).read(header_lost, STAMP)
         assert [problem.cause for problem in frame.problems] == ["missing_field"]
-        assert frame.stamp_ns == STAMP
+        assert (frame.stamp_ns, frame.people) == (0, [])
 
 
 @pytest.mark.parametrize("source", NAMED)
@@ -370,7 +393,7 @@ def test_opendr_leaves_the_names_of_its_3d_joints_empty() -> None:
     [
         ({}, True),
         ({"tracking_state": 2}, True),
-        ({"tracking_state": 0}, False),
+        ({"tracking_state": 0}, True),
         ({"tracking_state": 3}, False),
         ({"skeleton_available": False}, False),
     ],
@@ -408,6 +431,35 @@ def test_yolo_keeps_people_only_and_the_frame_of_their_joints() -> None:
     frame = reader("yolo_3d").read(message)
     assert [person.person_id for person in frame.people] == ["1"]
     assert [problem.cause for problem in frame.problems] == ["several_frames"]
+
+
+def test_yolo_people_without_key_points_decide_nothing() -> None:
+    """A box without key points has no frame: the people beside it are used, whatever their order."""
+    for order in ((0, 1), (1, 0)):
+        (message,) = told("yolo_3d")
+        box = message.detections[0]
+        box.keypoints3d.data.clear()
+        box.keypoints3d.frame_id = ""
+        message.detections[1].keypoints3d.frame_id = "base_link"
+        message.detections = [message.detections[k] for k in order]
+        frame = reader("yolo_3d").read(message)
+        seen = [person for person in frame.people if np.isfinite(person.joints).any()]
+        assert ([person.person_id for person in seen], frame.frame_id, frame.problems) == (["2"], "base_link", [])
+        np.testing.assert_array_equal(seen[0].joints, joints_of("yolo_3d", 1))
+
+
+def test_zed_without_tracking_gets_ids_by_motion() -> None:
+    """All ids are -1 and the state is off, in each message: two people keep their ids while they walk."""
+    reading, seen = reader("zed"), []
+    for turn in range(10):
+        objects = [
+            zed_object(plain, "-1", joints_of("zed", k) + np.float32(0.03 * turn), tracking_state=0) for k in (0, 1)
+        ]
+        message = plain("", header=header(plain, STAMP + turn * 10**8, "camera"), objects=objects)
+        frame = reading.read(message)
+        assert frame.problems == []
+        seen.append([person.person_id for person in frame.people])
+    assert seen == [["track_1", "track_2"]] * 10
 
 
 @pytest.mark.parametrize(("number", "cause"), [(0, "unknown_joint"), (18, "unknown_joint"), (2, "repeated_joint")])
@@ -479,25 +531,12 @@ def test_sources_in_the_image_are_refused_with_the_reason(source: str) -> None:
         reader(source)
 
 
-def test_a_model_of_2d_skeletons_gets_the_image_and_no_z() -> None:
-    points = [plain("", id=k + 1, point=plain("", x=10.0 * k, y=5.0), score=0.5) for k in range(17) if k != 4]
-    detection = plain("", class_name="person", id="8", keypoints=plain("", data=points))
-    message = plain("", header=header(plain, STAMP, "camera"), detections=[detection])
-    person = reader("yolo_2d", dimensions=2).read(message).people[0]
-    assert person.joints.shape == (17, 2)
-    assert np.isnan(person.joints[4]).all()
-    np.testing.assert_array_equal(person.joints[5], [50.0, 5.0])
-    with pytest.raises(SourceError, match="'zed' gives 3D positions, the model takes 2D"):
-        reader("zed", dimensions=2)
-
-
 @pytest.mark.parametrize(
     ("source", "options", "says"),
     [
         ("zed", {"association": "maybe"}, "association is 'maybe', expected auto, on or off"),
         ("zed", {"layout": "kinect"}, "unknown joint layout 'kinect'"),
         ("opendr_3d", {"layout": "coco_17"}, "names the joint 'Nose', which layout 'coco_17' does not have"),
-        ("yolo_2d", {"association": "on", "dimensions": 2}, "association needs positions in metres"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(source: str, options: dict[str, Any], says: str) -> None:
@@ -506,7 +545,7 @@ def test_options_that_do_not_fit_are_refused(source: str, options: dict[str, Any
 
 
 def test_without_scipy_association_is_refused_and_the_rest_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "usdrl_ros.scene.association", None)
+    monkeypatch.setitem(sys.modules, "scipy", None)
     with pytest.raises(SourceError, match=r"association needs scipy.*python3-scipy .apt. or scipy .pip."):
         reader("zed")
     assert len(reader("zed", association="off").read(told("zed")[0]).people) == 2
@@ -517,9 +556,9 @@ def test_a_message_made_up_by_a_sources_description_is_read(name: str) -> None:
     """The benchmark's messages have exactly the fields that the file names."""
     path = str(data_directory("config") / "sources" / f"{name}.yaml")
     source = load_source(path)
-    if source.dimensions == 2 and not source.person.id:
-        pytest.skip("people without ids in the image get none")
-    frame = SourceReader(source, dimensions=source.dimensions).read(message_of(source, 3))
+    if source.dimensions == 2:
+        pytest.skip("sources in the image are refused")
+    frame = Named(source).read(message_of(source, 3))
     assert frame.problems == []
     assert len(frame.people) == (1 if source.one_person else 3)
     assert all(np.isfinite(person.joints).all() for person in frame.people)
@@ -572,7 +611,7 @@ def test_whatever_stands_in_a_message_nothing_is_raised(source: str) -> None:
                 holder[key] = junk
             else:
                 setattr(holder, key, junk)
-        frame = reading.read(message, STAMP + turn * 10**8)
+        frame = reading.reader.read(message, STAMP + turn * 10**8)
         assert isinstance(frame.stamp_ns, int)
         assert isinstance(frame.frame_id, str)
         for person in frame.people:

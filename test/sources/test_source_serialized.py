@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +17,7 @@ from rosbags.typesys.store import Typestore
 from test_source_bags import made, store  # noqa: F401 (a fixture)
 
 from usdrl_ros.skeleton.layouts import load_layout
+from usdrl_ros.sources.limits import MOST_PEOPLE
 from usdrl_ros.sources.reader import SourceReader, load_source
 from usdrl_ros.sources.serialized import decoder
 
@@ -125,3 +127,25 @@ def test_messages_that_cannot_be_walked_over_are_read_whole(told: dict[str, str]
         return others(kind)
 
     assert decoder(load_source("zed"), "zed_msgs/msg/ObjectsStamped", message_class, never) is never
+
+
+def test_a_crowd_is_cut_while_the_bytes_are_walked_over(store: Typestore) -> None:  # noqa: F811
+    """Of 10,000 people the first ones are made objects of, the rest is not looked at."""
+    kind = "usdrl_ros/msg/SkeletonArray"
+    types = store.types
+    skeleton = types["usdrl_ros/msg/Skeleton"](
+        person_id="p", positions=np.zeros(75, np.float32), confidences=np.zeros(0, np.float32)
+    )
+    stamp = types["builtin_interfaces/msg/Time"](sec=1, nanosec=0)
+    header = types["std_msgs/msg/Header"](stamp=stamp, frame_id="camera")
+    message = types[kind](header=header, layout="ntu_25", skeletons=[skeleton] * 10_000)
+    data = bytes(store.serialize_cdr(message, kind))
+    decode = decoder(load_source("skeletons"), kind, classes(store), never)
+    tracemalloc.start()
+    decoded = decode(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (len(decoded.skeletons), decoded.skeletons.total) == (MOST_PEOPLE, 10_000)
+    assert peak < 1e6
+    frame = SourceReader(load_source("skeletons")).read(decoded)
+    assert "too_many_in_message" in [problem.cause for problem in frame.problems]

@@ -35,7 +35,7 @@ def write(directory: Path, *recordings: Recording, people: int = 1, **values: ob
     return Archive(directory)
 
 
-def test_what_is_written_is_read(tmp_path: Path) -> None:
+def test_archives_come_back_as_written(tmp_path: Path) -> None:
     given = [
         recording("a", 30, seed=1, view="v2"),
         recording("b", 12, seed=2, person="p2", segments=()),
@@ -125,7 +125,7 @@ def test_people_apart_or_together(tmp_path: Path) -> None:
     assert np.isnan(alone.joints[:, 1]).all()
 
 
-def test_what_cannot_be_kept_is_told(tmp_path: Path) -> None:
+def test_parts_that_are_not_kept_are_reported(tmp_path: Path) -> None:
     short = recording(people=2, segments=(Segment(5.0, 5.05, "wave"), Segment(6.0, 7.0, "sit", "person_2")))
     absent = recording("absent", people=2)
     absent.joints["person_2"][1:] = np.nan
@@ -153,7 +153,7 @@ def interrupted(directory: Path) -> None:
         raise KeyboardInterrupt
 
 
-def test_an_interruption_leaves_nothing_and_keeps_what_was_there(tmp_path: Path) -> None:
+def test_an_interruption_keeps_the_archive_before(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         interrupted(tmp_path / "a")
     assert list(tmp_path.iterdir()) == []
@@ -172,7 +172,7 @@ def test_an_archive_of_nothing_is_not_written(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_no_archive_is_not_overwritten(tmp_path: Path) -> None:
+def test_other_directories_are_not_overwritten(tmp_path: Path) -> None:
     thesis = tmp_path / "home" / "thesis.tex"
     thesis.parent.mkdir()
     thesis.write_text("years of work")
@@ -186,7 +186,7 @@ def test_what_is_no_archive_is_not_overwritten(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file", ["archive.json", "index.npz", "joints.f32", "stamps.f64"])
 @pytest.mark.parametrize("kept", [0.0, 0.5, None])
-def test_a_damaged_archive_says_so(tmp_path: Path, file: str, kept: float | None) -> None:
+def test_damaged_archives_are_refused(tmp_path: Path, file: str, kept: float | None) -> None:
     write(tmp_path / "a", *(recording(f"take {i}") for i in range(5)))
     path = tmp_path / "a" / file
     content = path.read_bytes()

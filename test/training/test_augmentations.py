@@ -25,7 +25,7 @@ from training.data.augmentations import (  # noqa: E402
 from training.data.clips import ClipBatch  # noqa: E402
 from training.model.modalities import PARENTS  # noqa: E402
 from usdrl_ros.skeleton.layouts import load_layout  # noqa: E402
-from usdrl_ros.skeleton.normalize import normalize, upright_rotation  # noqa: E402
+from usdrl_ros.skeleton.normalize import normalize  # noqa: E402
 
 LIMBS = (
     {5, 6, 7, 21, 22},
@@ -44,7 +44,7 @@ def batch_of(*clips: np.ndarray) -> ClipBatch:
     """Clips (T, M, V, 3) as the data set gives them."""
     length = np.array([len(clip) for clip in clips])
     upright = clips[0].shape[2] == 25
-    rotation = np.stack([upright_rotation(clip[:, 0]) if upright else np.eye(3) for clip in clips])
+    rotation = np.stack([normalize.rotation(clip[:, 0]) if upright else np.eye(3) for clip in clips])
     return ClipBatch(
         joints=torch.from_numpy(np.concatenate(clips).astype(np.float32)),
         first=torch.from_numpy(np.concatenate([[0], length.cumsum()[:-1]])),
@@ -260,7 +260,7 @@ def test_views_are_turned_by_the_clip_or_by_themselves() -> None:
     window = torch.nn.functional.interpolate(image, 64, mode="linear", align_corners=False)[0].T.reshape(64, 2, 25, 3)
     by_window = centre_crop(batch, rotate_by="window")[0].permute(1, 3, 2, 0)
     np.testing.assert_allclose(by_window, normalize(window.numpy()), atol=1e-4)
-    rotation = upright_rotation(clip[:, 0])
+    rotation = normalize.rotation(clip[:, 0])
     centred = window - window[:, :1, 1:2]
     np.testing.assert_allclose(whole, centred.double() @ torch.from_numpy(rotation).double().T, atol=1e-4)
 
@@ -273,7 +273,7 @@ def test_the_middle_of_a_clip(share: float, first: int, stop: int) -> None:
     np.testing.assert_allclose(centre_crop(batch_of(clip), share)[0].permute(1, 3, 2, 0), expected, atol=1e-4)
 
 
-def test_what_was_not_yet_observed_does_not_matter() -> None:
+def test_unobserved_frames_do_not_matter() -> None:
     rng = np.random.default_rng(10)
     clip = random_clip(rng, 100)
     other = np.concatenate([clip[:30], random_clip(rng, 70)])
@@ -307,7 +307,7 @@ def test_a_share_of_the_views_comes_from_a_poorer_layout() -> None:
     clip = random_clip(np.random.default_rng(12), 64)
     batch = batch_of(*[clip] * 200)
     rich, poor = (
-        (joints - joints[:, :, 1:2]) @ upright_rotation(clip[:, 0]).T
+        (joints - joints[:, :, 1:2]) @ normalize.rotation(clip[:, 0]).T
         for joints in (clip.astype(np.float64), as_from_coco(clip.astype(np.float64)))
     )
     views = draw(batch, varied(poorer=0.4))[0]

@@ -12,6 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
+from training import checkpoints  # noqa: E402
 from training.checkpoints import load_checkpoint, read_checkpoint  # noqa: E402
 from training.model.options import ModelOptions, encoder  # noqa: E402
 from training.model.projectors import Projectors  # noqa: E402
@@ -193,3 +194,14 @@ def test_weights_that_disagree_with_their_options_are_named(tmp_path: Path, chan
     torch.save(content, path)
     with pytest.raises(ValueError, match=f"last.ckpt: its weights do not fit its options: .*{fault}"):
         load_checkpoint(path)
+
+
+def test_shipped_checkpoints_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints, "SHIPPED", tmp_path)
+    save(tmp_path / "hri_9.ckpt", USDRL(OPTIONS))
+    assert read_checkpoint(Path("hri-9")).options == OPTIONS
+    assert read_checkpoint(Path("hri_9")).path == tmp_path / "hri_9.ckpt"
+    with pytest.raises(ValueError, match=r"no checkpoint hri-7: give a file, or the name of a shipped one \(hri-9\)"):
+        read_checkpoint(Path("hri-7"))
+    with pytest.raises(ValueError, match=r"hri-9.ckpt is no checkpoint: it cannot be read"):
+        read_checkpoint(Path("hri-9.ckpt"))

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 from training.data.archive import Archive, ArchiveWriter  # noqa: E402
 from training.data.clips import ClipBatch, ClipDataset, ShuffledBatches, batches, in_order  # noqa: E402
 from usdrl_ros.recording import Recording, Segment  # noqa: E402
-from usdrl_ros.skeleton.normalize import upright_rotation  # noqa: E402
+from usdrl_ros.skeleton.normalize import normalize  # noqa: E402
 
 
 def archive_of(directory: Path, lengths: list[int], people: int = 1, layout: str = "ntu_25") -> Archive:
@@ -65,7 +65,7 @@ def test_clips_are_those_of_the_archives(tmp_path: Path, dataset: ClipDataset) -
         people = frames[index].shape[1]
         np.testing.assert_array_equal(found[:, :people], frames[index])
         assert np.isnan(found[:, people:]).all()
-        np.testing.assert_allclose(batch.rotation[row], upright_rotation(frames[index][:, 0]), atol=1e-6)
+        np.testing.assert_allclose(batch.rotation[row], normalize.rotation(frames[index][:, 0]), atol=1e-6)
 
 
 def test_a_batch_equals_its_items(dataset: ClipDataset) -> None:
@@ -91,7 +91,7 @@ def test_skeletons_in_the_image_are_not_turned(tmp_path: Path) -> None:
     torch.testing.assert_close(dataset.__getitems__([0, 1]).rotation, torch.eye(3).expand(2, 3, 3))
 
 
-def test_what_cannot_be_a_data_set_is_refused(tmp_path: Path) -> None:
+def test_other_directories_are_no_data_set(tmp_path: Path) -> None:
     one, flat = archive_of(tmp_path / "one", [10]), archive_of(tmp_path / "flat", [20], layout="coco_17")
     with pytest.raises(ValueError, match="no clip to train on"):
         ClipDataset([(one, one.clips(np.array([], int)))])

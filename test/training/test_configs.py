@@ -57,6 +57,7 @@ ARCHIVES = {
     "pku_mmd_1": "pku_mmd",
     "pku_mmd_2": "pku_mmd",
     "ntu60_2d": "ntu_2d",
+    "ntu120_2d": "ntu_2d",
     "uav_human": "uav_human",
 }
 """The archives of the published benchmarks, and the sets that they are prepared from."""
@@ -88,7 +89,7 @@ def test_every_run_of_a_plan_is_one_of_its_task(path: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("path", sorted(PUBLISHED.glob("*.yaml")), ids=lambda path: path.stem)
-def test_a_published_recipe_names_what_there_is(path: Path) -> None:
+def test_published_recipes_name_existing_sets_and_checkpoints(path: Path) -> None:
     config, head = read(path), path.read_text().partition("\nname:")[0]
     assert config.name == path.stem
     assert re.search(r"arXiv[\s#]+(2412\.09220|2508\.12586)", head)

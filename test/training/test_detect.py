@@ -206,7 +206,7 @@ def assert_same(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor
         torch.testing.assert_close(found[key], value, rtol=1e-4, atol=1e-6, msg=key)
 
 
-def test_a_run_keeps_its_scores_and_says_what_they_are_worth(config: DetectConfig, trained: Path) -> None:
+def test_a_run_writes_its_scores_and_metrics(config: DetectConfig, trained: Path) -> None:
     metrics = result(trained)
     for part, names, figures in (
         ("test", ["p4_0", "p4_1"], metrics),
@@ -302,7 +302,7 @@ def test_runs_are_judged_again_and_averaged(config: DetectConfig, trained: Path,
     assert segmented["validation"]["n_recordings"] == 2
 
 
-def test_windows_of_frames_are_told_in_seconds(config: DetectConfig, tmp_path: Path) -> None:
+def test_windows_of_frames_have_a_length_in_seconds(config: DetectConfig, tmp_path: Path) -> None:
     """An exported model has windows of seconds: 64 frames at about 10 Hz."""
     by_frames = replace(config, window_frames=64, epochs=1, windows_per_epoch=32, averaging=0.0, validation_people=())
     detect(by_frames, RunOptions(tmp_path / "frames", trainer=TRAINER))
@@ -373,13 +373,13 @@ def test_loss_by_hand() -> None:
         ({"checkpoint": "nowhere.ckpt"}, r"nowhere\.ckpt"),
     ],
 )
-def test_what_cannot_be_is_told(config: DetectConfig, tmp_path: Path, changes: dict[str, object], fault: str) -> None:
+def test_bad_values_are_refused(config: DetectConfig, tmp_path: Path, changes: dict[str, object], fault: str) -> None:
     with pytest.raises(ValueError, match=fault):
         detect(replace(config, **changes), RunOptions(tmp_path / "x", trainer=TRAINER))  # type: ignore[arg-type]
     assert not (tmp_path / "x" / "result.json").exists()
 
 
-def test_wrong_options_are_told() -> None:
+def test_wrong_options_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"postprocessing.0 is 'peaks', must be one of authors, events"):
         DetectConfig("x", "x", postprocessing=("peaks",))
     with pytest.raises(ConfigError, match=r"smoothing_s is -1\.0"):

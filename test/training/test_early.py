@@ -79,7 +79,7 @@ def test_the_curve_of_clips_that_are_cut(archives: Path, tmp_path: Path, causal:
     assert (tmp_path / "run" / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_more_of_a_clip_tells_more(archives: Path, tmp_path: Path, causal: str) -> None:
+def test_accuracy_rises_with_the_observed_share(archives: Path, tmp_path: Path, causal: str) -> None:
     metrics = early(config(archives, causal), RunOptions(tmp_path)).metrics
     assert len(metrics["top1"]) == 10
     assert metrics["top1"][-1] > 0.8 > metrics["top1"][0]
@@ -112,7 +112,7 @@ def test_no_test_on_clips_of_the_training(archives: Path, tmp_path: Path, causal
 
 
 @pytest.mark.parametrize("keys", [{"shares": ()}, {"shares": (0.0, 1.0)}, {"checkpoints": ()}])
-def test_values_that_cannot_be_are_refused(archives: Path, keys: dict[str, Any]) -> None:
+def test_values_out_of_range_are_refused(archives: Path, keys: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(keys))):
         config(archives, "x", **keys)
 

@@ -72,7 +72,7 @@ def close(found: np.ndarray, expected: Tensor) -> None:
     np.testing.assert_allclose(found, expected.detach(), rtol=0.0, atol=1e-5 * float(expected.detach().abs().max()))
 
 
-def test_the_file_says_what_it_is(exported: Path) -> None:
+def test_the_model_file_describes_itself(exported: Path) -> None:
     with load_engine(exported) as engine:
         assert engine.info == ModelInfo(
             "tiny",
@@ -156,7 +156,7 @@ def test_more_places_than_were_trained_are_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_engine_that_cannot_be_built_is_told_and_the_file_stays(
+def test_a_failed_engine_build_is_reported_and_keeps_the_file(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built: list[Path] = []
@@ -272,7 +272,7 @@ def test_an_export_that_differs_is_not_put_in_place(
     assert export(Outputs(load_checkpoint(checkpoint)[0], HEADS), info, tmp_path / "x.onnx") < 1e-4
 
 
-def test_a_checkpoint_that_cannot_be_exported_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_checkpoint_that_cannot_be_exported_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, output = tmp_path / "last.ckpt", tmp_path / "x.onnx"
     path.write_bytes(b"text")
     assert main(["--checkpoint", str(path), "--output", str(output)]) == 1

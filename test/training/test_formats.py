@@ -81,7 +81,7 @@ def test_the_order_of_bodies_plays_no_part(tmp_path: Path) -> None:
             np.testing.assert_array_equal(result[person], results[0][person])
 
 
-def test_an_id_that_goes_on_under_another_is_one_person(tmp_path: Path) -> None:
+def test_ids_that_continue_each_other_are_one_person(tmp_path: Path) -> None:
     """Lost for frames 8 and 9; the new id begins 2 cm away. Another body, 3 m away, stays another person."""
     walk = moving(20, 1, 0.01) + 0.01 * np.arange(20)[:, None, None]
     other = moving(20, 2, 0.2, at=3.0)
@@ -184,7 +184,7 @@ def test_files_are_found_in_order_and_listed_ones_refused(tmp_path: Path) -> Non
         read(sources[2])
 
 
-def test_a_directory_without_clips_is_told(tmp_path: Path) -> None:
+def test_a_directory_without_clips_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"does not hold NTU RGB\+D: there is no file .*\.skeleton"):
         find(tmp_path)
 
@@ -214,7 +214,7 @@ WHOLE = skeleton_text([[("1", moving(1, 1)[0])], [("1", moving(1, 2)[0])]])
         (WHOLE.replace(" 277.4 ", "x 277.4 ", 1), "a joint's x y z are no numbers"),
     ],
 )  # fmt: skip
-def test_a_damaged_file_is_told(tmp_path: Path, text: str | bytes, fault: str) -> None:
+def test_a_damaged_file_is_refused(tmp_path: Path, text: str | bytes, fault: str) -> None:
     with pytest.raises(DatasetError, match=fault) as error:
         read(write(tmp_path, text))
     assert "S001C002P003R002A013.skeleton" in str(error.value)
@@ -233,12 +233,12 @@ def test_every_cut_is_noticed(tmp_path: Path) -> None:
     ("name", "fault"),
     [("walk", "a name like S001C001P001R001A001.skeleton was expected"), ("S001C001P001R001A121", "numbered 1 to 120")],
 )
-def test_a_wrong_name_is_told(tmp_path: Path, name: str, fault: str) -> None:
+def test_a_wrong_name_is_refused(tmp_path: Path, name: str, fault: str) -> None:
     with pytest.raises(DatasetError, match=fault):
         read(write(tmp_path, WHOLE, name))
 
 
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"A001\.skeleton cannot be read: No such file"):
         read(tmp_path / "S001C001P001R001A001.skeleton")
 
@@ -251,6 +251,6 @@ def test_ids_that_come_twice_in_a_frame_are_two_bodies(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.concatenate(list(found.values())), bodies)
 
 
-def test_a_protocol_tells_a_name_that_is_none_of_the_set() -> None:
+def test_protocols_refuse_foreign_names() -> None:
     with pytest.raises(DatasetError, match="'take_1' is no clip of NTU"):
         ntu_rgbd.PROTOCOLS["ntu60_cross_subject"]("take_1", "", "")

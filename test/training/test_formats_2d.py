@@ -201,7 +201,7 @@ def test_splits_of_a_pickle(tmp_path: Path) -> None:
         ({"total_frames": 1, "keypoint": np.ones((1, 1, 17, 2)), "keypoint_score": np.ones((1, 1, 17))}, "has 1 frame"),
     ],
 )
-def test_a_clip_that_contradicts_itself_is_told(tmp_path: Path, changes: dict[str, Any], fault: str) -> None:
+def test_a_clip_that_contradicts_itself_is_refused(tmp_path: Path, changes: dict[str, Any], fault: str) -> None:
     path = write_pickle(tmp_path, [annotation(CLIP_A, 4, 1) | changes])
     (source,) = ntu_2d.find(path)
     with pytest.raises(DatasetError, match=fault) as error:
@@ -209,7 +209,7 @@ def test_a_clip_that_contradicts_itself_is_told(tmp_path: Path, changes: dict[st
     assert str(path) in str(error.value)
 
 
-def test_a_clip_without_a_key_is_told(tmp_path: Path) -> None:
+def test_a_clip_without_a_key_is_refused(tmp_path: Path) -> None:
     clip = annotation(CLIP_A, 4, 1)
     del clip["keypoint_score"], clip["img_shape"]  # the size of NTU's images is known
     (source,) = ntu_2d.find(write_pickle(tmp_path, [clip]))
@@ -217,7 +217,7 @@ def test_a_clip_without_a_key_is_told(tmp_path: Path) -> None:
         ntu_2d.read(source)
 
 
-def test_wrong_files_are_told(tmp_path: Path) -> None:
+def test_wrong_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"there is no ntu60_hrnet\.pkl or ntu120_hrnet\.pkl"):
         ntu_2d.find(tmp_path)
     path = write_pickle(tmp_path, [1], name="ntu60_hrnet.pkl")
@@ -306,7 +306,7 @@ def test_whatever_is_no_plain_array_is_refused(tmp_path: Path, content: Any, ask
         load_arrays(path)
 
 
-def test_a_type_cannot_be_given_fields_afterwards(tmp_path: Path) -> None:
+def test_types_take_no_fields_afterwards(tmp_path: Path) -> None:
     """An array of bytes that claims, by its type's state, to hold objects would be read as pointers."""
     kind = pickle.dumps(np.dtype("f8"), protocol=0)
     assert kind.count(b"NNN") == 1
@@ -317,14 +317,14 @@ def test_a_type_cannot_be_given_fields_afterwards(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no pickle", pickle.dumps(ARRAYS)[:-200], b"\x80\x04\x95"])
-def test_a_damaged_pickle_is_told(tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_pickle_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "ntu60_hrnet.pkl"
     path.write_bytes(content)
     with pytest.raises(DatasetError, match=r"ntu60_hrnet\.pkl cannot be read as a pickle|is refused"):
         ntu_2d.find(path)
 
 
-def test_an_array_of_another_length_than_it_says_is_told(tmp_path: Path) -> None:
+def test_an_array_of_another_length_than_it_says_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "odd.pkl"
     path.write_bytes(pickle.dumps(np.arange(4.0), protocol=2).replace(b"K\x04\x85", b"K\x05\x85"))
     with pytest.raises(DatasetError, match=r"an array of shape \(5,\) and type float64 has 32 bytes"):

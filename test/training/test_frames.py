@@ -25,7 +25,7 @@ from training.data.frames import (  # noqa: E402
     merge,
 )
 from usdrl_ros.recording import Recording, Segment  # noqa: E402
-from usdrl_ros.skeleton.normalize import model_input  # noqa: E402
+from usdrl_ros.skeleton.normalize import normalize  # noqa: E402
 from usdrl_ros.skeleton.window import frame_times, resample  # noqa: E402
 
 UPRIGHT = replace(NO_VARIATION, rotate_by="window")
@@ -49,7 +49,7 @@ def test_windows_are_those_of_the_robot(archive: Archive) -> None:
     for (recording, end), found in zip(places, views(batch), strict=True):
         stamps, joints, _ = archive.recording_of(recording)
         sampled = resample(np.asarray(stamps), np.asarray(joints[:, 0], float), frame_times(end, 4.0, 64))
-        np.testing.assert_allclose(found, model_input(sampled[None], 2)[0], atol=1e-5)
+        np.testing.assert_allclose(found, normalize.model_input(sampled[None, :, None], 2)[0], atol=1e-5)
 
 
 def test_windows_of_recorded_frames_show_those(archive: Archive) -> None:
@@ -59,7 +59,7 @@ def test_windows_of_recorded_frames_show_those(archive: Archive) -> None:
     batch = source.batch([window])
     assert batch.clips.length.tolist() == [64]
     np.testing.assert_array_equal(batch.labels[0], source.labels[2][37:101])
-    expected = model_input(np.asarray(archive.recording_of(2)[1][37:101, 0], float)[None], 1)
+    expected = normalize.model_input(np.asarray(archive.recording_of(2)[1][37:101, :1], float)[None], 1)
     np.testing.assert_allclose(views(batch), expected, atol=1e-5)
 
 
@@ -144,7 +144,7 @@ def test_a_recording_shorter_than_a_window_is_one(archive: Archive) -> None:
 
 
 @pytest.mark.parametrize(("length", "hop"), [(WindowLength(4.0), 0.7), (WindowLength(64, True), 10.0)])
-def test_merging_gives_back_what_is_linear_in_time(archive: Archive, length: WindowLength, hop: float) -> None:
+def test_merging_is_exact_for_linear_scores(archive: Archive, length: WindowLength, hop: float) -> None:
     source = FrameSource(archive, [4], length)
     windows, frames = SlidingWindows(source, hop).windows, len(source.stamps[4])
     scores = np.stack([np.stack([window.positions / frames, 1 - window.positions / frames], -1) for window in windows])
@@ -174,7 +174,7 @@ def test_the_camera_plays_no_part_and_the_shear_does(archive: Archive) -> None:
     assert not np.array_equal(views(batch, sheared, 5), views(batch, sheared, 6))
 
 
-def test_what_cannot_be_is_told(archive: Archive) -> None:
+def test_bad_values_are_refused(archive: Archive) -> None:
     source = FrameSource(archive, [0], WindowLength(4.0))
     with pytest.raises(ValueError, match=r"a window is 0 frames long"):
         WindowLength(0, True)

@@ -61,7 +61,7 @@ def test_where_the_skeleton_stands_matters_to_joints_alone(count: int, name: str
     assert torch.allclose(moved, modality(x, name)) == (name != "joint")
 
 
-def test_what_is_not_known_is_told() -> None:
+def test_unknown_names_are_refused() -> None:
     with pytest.raises(ValueError, match="unknown modality 'angle'; known are joint, bone, motion"):
         modality(torch.zeros(1, 3, 4, 25, 1), "angle")
     with pytest.raises(ValueError, match="no bones are known for 18 joints, only for 25 or 17"):

@@ -104,7 +104,7 @@ def test_given_exemplars_are_tested_on_every_other_clip_of_their_classes(archive
         ({"exemplars": ("p1",), "novel_classes": ("fly",)}, ConfigError, "leave novel_classes"),
     ],
 )
-def test_values_that_cannot_be_are_refused(
+def test_values_out_of_range_are_refused(
     archives: Path, tmp_path: Path, keys: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):

@@ -88,7 +88,7 @@ def test_the_split_by_view_needs_no_file(root: Path) -> None:
         assert [by_view(f"0002-{view}", "", view) for view in "LMR"] == ["test", "train", "train"]
 
 
-def test_a_missing_split_is_told(root: Path) -> None:
+def test_a_missing_split_is_refused(root: Path) -> None:
     for path in (root / "Split").glob("cross*subject*"):
         path.unlink()
     with pytest.raises(DatasetError, match=r"no split file of PKU-MMD by subject: cross-subject\.txt"):
@@ -104,7 +104,7 @@ def test_a_missing_split_is_told(root: Path) -> None:
         ("", "is empty"),
     ],
 )
-def test_a_malformed_split_is_told(root: Path, text: str, fault: str) -> None:
+def test_a_malformed_split_is_refused(root: Path, text: str, fault: str) -> None:
     write(root / "Split" / "cross-subject.txt", text)
     with pytest.raises(DatasetError, match=fault):
         protocols(root)
@@ -123,7 +123,7 @@ def test_a_malformed_split_is_told(root: Path, text: str, fault: str) -> None:
         ("", "is empty"),
     ],
 )
-def test_a_label_file_that_disagrees_is_told(root: Path, labels: str, fault: str) -> None:
+def test_a_label_file_that_disagrees_is_refused(root: Path, labels: str, fault: str) -> None:
     path = write(root / "Label" / "Train_Label_PKU_final" / "0002-L.txt", labels)
     with pytest.raises(DatasetError, match=fault) as error:
         read(find(root)[0])
@@ -141,14 +141,14 @@ def test_a_label_file_that_disagrees_is_told(root: Path, labels: str, fault: str
         (skeleton_lines(np.zeros((3, 2, 25, 3))), "the first person is in none of its frames"),
     ],
 )
-def test_a_malformed_skeleton_file_is_told(root: Path, skeletons: str, fault: str) -> None:
+def test_a_malformed_skeleton_file_is_refused(root: Path, skeletons: str, fault: str) -> None:
     path = write(root / "Data" / "PKU_Skeleton_Renew" / "0002-L.txt", skeletons)
     with pytest.raises(DatasetError, match=fault) as error:
         read(find(root)[0])
     assert str(path) in str(error.value)
 
 
-def test_a_file_without_its_other_half_is_told(root: Path) -> None:
+def test_a_file_without_its_other_half_is_refused(root: Path) -> None:
     (root / "Label" / "Train_Label_PKU_final" / "0002-L.txt").unlink()
     (root / "Data" / "PKU_Skeleton_Renew" / "0002-M.txt").unlink()
     sources = find(root)
@@ -159,13 +159,13 @@ def test_a_file_without_its_other_half_is_told(root: Path) -> None:
         read(sources[1])
 
 
-def test_two_files_of_a_video_are_told(root: Path) -> None:
+def test_two_files_of_a_video_are_refused(root: Path) -> None:
     write(root / "Data" / "skeleton_old" / "0002-L.txt", SKELETONS)
     with pytest.raises(DatasetError, match="are skeleton files of one video: remove one"):
         find(root)
 
 
-def test_a_wrong_directory_is_told(tmp_path: Path) -> None:
+def test_a_wrong_directory_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "notes.txt", "none")
     with pytest.raises(DatasetError, match="does not hold PKU-MMD: there is no file like"):
         find(tmp_path)

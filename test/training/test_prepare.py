@@ -69,7 +69,7 @@ def test_minutes_are_those_of_the_recordings(tmp_path: Path, capsys: pytest.Capt
     assert "2 recordings of 1 subjects, 2 segments, 1802 frames, 2.0 minutes" in capsys.readouterr().out
 
 
-def test_what_was_skipped_is_counted_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_skipped_files_are_counted_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root, output = tmp_path / "root", tmp_path / "archive"
     florence3d(root)
     for number in range(22):
@@ -151,13 +151,13 @@ def test_help_lists_the_sets(capsys: pytest.CaptureFixture[str]) -> None:
         assert any(line.split() == [name, *load_set(name).TITLE.split()] for line in told.splitlines()), name
 
 
-def test_an_unknown_set_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_set_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["ntu", "--root", ".", "--output", "."])
     assert "invalid choice: 'ntu'" in capsys.readouterr().err
 
 
-def test_a_damaged_root_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_root_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert prepare_module.main(["utd_mhad", "--root", str(tmp_path), "--output", str(tmp_path / "archive")]) == 1
     assert f"{tmp_path} does not hold UTD-MHAD: there is no file" in capsys.readouterr().err
     assert not (tmp_path / "archive").exists()

@@ -277,7 +277,7 @@ def test_clips_can_be_chosen(archives: Path) -> None:
         ({"without_people": {"swings": ["p1", "p2", "p3", "p4"]}}, ValueError, "there is no clip to train on"),
     ],
 )
-def test_what_cannot_be_is_said_before_anything_is_written(
+def test_bad_values_are_refused_before_anything_is_written(
     archives: Path, tmp_path: Path, values: dict, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):

@@ -39,7 +39,7 @@ def test_every_number(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", WRITERS)
 @pytest.mark.parametrize("content", ["", "  \n", "one two three", '{"a": 1}', "1 2\n3 4\n", "\0\xff"])
-def test_what_is_no_file_of_the_set_is_told(name: str, content: str, tmp_path: Path) -> None:
+def test_foreign_files_are_refused(name: str, content: str, tmp_path: Path) -> None:
     path = WRITERS[name](tmp_path).path
     path.write_bytes(content.encode("latin-1"))
     with pytest.raises(DatasetError, match=path.name) as caught:
@@ -48,7 +48,7 @@ def test_what_is_no_file_of_the_set_is_told(name: str, content: str, tmp_path: P
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_a_file_that_was_cut_off_is_told(name: str, tmp_path: Path) -> None:
+def test_a_file_that_was_cut_off_is_refused(name: str, tmp_path: Path) -> None:
     """Not at the end of a line, where nobody could tell."""
     path = WRITERS[name](tmp_path).path
     content = path.read_bytes()
@@ -66,7 +66,7 @@ def test_one_frame_is_too_few(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(WRITERS) - {"utkinect_action3d", "zed_body34_samples", "sbu_interaction"}))
-def test_nobody_in_a_clip_is_told(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_in_a_clip_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All joints at the origin, which these sets give to those unseen."""
     monkeypatch.setattr(set_files, "random_joints", lambda *shape: np.zeros((*shape, 3)))
     path = WRITERS[name](tmp_path).path
@@ -90,7 +90,7 @@ EMPTY_FILE = {
 
 
 @pytest.mark.parametrize("name", EMPTY_FILE)
-def test_what_is_wrong_is_skipped_where_that_is_asked_for(name: str, tmp_path: Path) -> None:
+def test_bad_files_are_skipped_on_request(name: str, tmp_path: Path) -> None:
     expected = WRITERS[name](tmp_path)
     empty = write(tmp_path / EMPTY_FILE[name], "")
     skipped: list[tuple[str, str]] = []
@@ -114,7 +114,7 @@ def test_a_take_that_is_labelled_but_not_there_is_skipped(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_another_directory_is_told(name: str, tmp_path: Path) -> None:
+def test_another_directory_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=str(tmp_path)):
         load_set(name).find(tmp_path)
     with pytest.raises(DatasetError, match="nowhere"):
@@ -187,7 +187,7 @@ def test_each_pair_of_sbu_is_tested_in_one_fold() -> None:
         ("zed_body34_samples", "2022-01-12", "long ago", "cannot be read"),
     ],
 )
-def test_what_contradicts_itself_is_told(name: str, before: str, after: str, fault: str, tmp_path: Path) -> None:
+def test_contradictions_are_refused(name: str, before: str, after: str, fault: str, tmp_path: Path) -> None:
     path = WRITERS[name](tmp_path).path
     text = path.read_text()
     assert before in text
@@ -206,7 +206,7 @@ def test_what_contradicts_itself_is_told(name: str, before: str, after: str, fau
         ("", r"p2_1_7A_p12\.tagstream is empty"),
     ],
 )
-def test_tags_that_do_not_fit_are_told(tags: str | None, fault: str, tmp_path: Path) -> None:
+def test_tags_that_do_not_fit_are_refused(tags: str | None, fault: str, tmp_path: Path) -> None:
     path = WRITERS["msrc12"](tmp_path).path.with_name("p2_1_7A_p12.tagstream")
     path.unlink() if tags is None else path.write_text(tags)
     with pytest.raises(DatasetError, match=fault):
@@ -214,7 +214,7 @@ def test_tags_that_do_not_fit_are_told(tags: str | None, fault: str, tmp_path: P
 
 
 @pytest.mark.parametrize("labels", ["s01_e02\nwalk: 98 102\n", "s01_e02\nwalk: 100 106\n", "s01_e02\nwalk: 104 102\n"])
-def test_a_label_outside_of_its_take_is_told(labels: str, tmp_path: Path) -> None:
+def test_a_label_outside_of_its_take_is_refused(labels: str, tmp_path: Path) -> None:
     WRITERS["utkinect_action3d"](tmp_path)
     write(tmp_path / "joints" / "actionLabel_modified.txt", labels)
     with pytest.raises(DatasetError, match=r"joints_s01_e02\.txt has the frames 100 to 104, but its label says 'walk'"):

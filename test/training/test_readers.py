@@ -97,7 +97,7 @@ def distance(a: np.ndarray, b: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("name", FACTS)
-def test_what_there_is(name: str, recordings: Callable[[str], list[Recording]]) -> None:
+def test_the_sets_are_listed(name: str, recordings: Callable[[str], list[Recording]]) -> None:
     facts, found = FACTS[name], recordings(name)
     assert len({recording.name for recording in found}) == len(found)
     reader = load_set(name)
@@ -324,7 +324,7 @@ def test_people_sit_down_and_stand_up(recordings: Callable[[str], list[Recording
         assert np.median([sign * (height[-1] - height[0]) for height in heights]) > 0.25
 
 
-def test_two_people_do_what_the_label_says(recordings: Callable[[str], list[Recording]]) -> None:
+def test_interactions_have_two_people(recordings: Callable[[str], list[Recording]]) -> None:
     apart: dict[str, list[np.ndarray]] = {}
     for recording in recordings("sbu_interaction"):
         first, second = (ntu_25(recording, person_id)["SpineMid"] for person_id in ("person_1", "person_2"))

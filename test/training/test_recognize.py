@@ -97,7 +97,7 @@ def test_parts_are_of_the_people_of_the_split(archives: Path) -> None:
         ("", ("p1", "p2"), "nobody is left"),
     ],
 )
-def test_parts_that_cannot_be_are_refused(archives: Path, split: str, people: tuple[str, ...], message: str) -> None:
+def test_impossible_parts_are_refused(archives: Path, split: str, people: tuple[str, ...], message: str) -> None:
     with pytest.raises(DatasetError, match=message):
         take_parts(Archive(archives / "arms"), split, people)
 
@@ -116,7 +116,7 @@ def separable(count: int, seed: int) -> tuple[Any, Any]:
     return 4.0 * torch.eye(3, 6)[labels] + torch.randn(count, 6, generator=random), labels
 
 
-def test_the_linear_probe_separates_what_is_separable_and_nothing_else() -> None:
+def test_the_linear_probe_separates_separable_classes_only() -> None:
     features, labels = separable(600, 0)
     held_out, truth = separable(3000, 1)
     options = LinearOptions(epochs=20, batch_size=64, learning_rate=0.03, drops=(15,))
@@ -295,7 +295,7 @@ def test_keys_that_are_not_given_are_those_of_the_mode(archives: Path) -> None:
         ({"observed": (0.1, 1.0)}, "only with crops"),
     ],
 )
-def test_values_that_cannot_be_are_refused(archives: Path, keys: dict[str, Any], message: str) -> None:
+def test_values_out_of_range_are_refused(archives: Path, keys: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         config(archives, **keys)
 

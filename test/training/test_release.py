@@ -19,7 +19,7 @@ from training.configuration import RunOptions, load  # noqa: E402
 from training.shipped.release import CONFIG, data_in_words, main  # noqa: E402
 from training.shipped.sessions import SessionsConfig  # noqa: E402
 from training.tasks.recognize import save_checkpoint  # noqa: E402
-from usdrl_ros.inference.model_file import read_model_file  # noqa: E402
+from usdrl_ros.inference.model_file import default_model, read_model_file  # noqa: E402
 
 
 @pytest.fixture
@@ -56,9 +56,12 @@ def test_the_checkpoint_holds_half_precision_and_gives_nearly_the_same(released:
 
 
 def test_a_name_stands_for_the_shipped_checkpoint(released: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoints, "SHIPPED_FILE", released / "hri_x.ckpt")
-    monkeypatch.chdir(released)
-    assert read_checkpoint(Path(checkpoints.SHIPPED)).training["name"] == "hri-x"
+    monkeypatch.setattr(checkpoints, "SHIPPED", released)
+    assert read_checkpoint(Path("hri-x")).training["name"] == "hri-x"
+
+
+def test_the_shipped_model_has_a_checkpoint_of_its_name() -> None:
+    assert read_checkpoint(Path("hri-2")).options.actions == read_model_file(default_model()).info.actions
 
 
 def test_what_cannot_be_released_is_named(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -82,7 +82,7 @@ def test_the_page_can_be_made_again_from_its_records(runs: Path, tmp_path: Path)
     assert again.read_text(encoding="utf-8") == first.read_text(encoding="utf-8")
 
 
-def test_without_runs_it_says_how_to_make_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_runs_the_command_explains_how_to_make_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert results.main([str(tmp_path), "--output", str(tmp_path / "r.md")]) == 1
     assert "training.study" in capsys.readouterr().err
     assert not (tmp_path / "r.md").exists()

@@ -61,7 +61,7 @@ def module(others: str) -> RobotModule:
     return RobotModule(options.as_dict(), training)
 
 
-def test_what_has_no_word_is_background_or_left_out_and_what_is_not_known_always_is() -> None:
+def test_unmapped_labels_are_background_or_ignored_and_unknown_ones_ignored() -> None:
     labels = torch.tensor([[0, 1, 2, 3, 4, IGNORE]])
     assert module("background").frame_labels(labels).tolist() == [[0, 1, 2, 0, IGNORE, IGNORE]]
     assert module("ignored").frame_labels(labels).tolist() == [[0, 1, 2, IGNORE, IGNORE, IGNORE]]
@@ -85,7 +85,7 @@ def test_a_window_shows_one_action_if_it_alone_fills_half_of_it() -> None:
     assert action_of(frames, labels).tolist() == [1, IGNORE, IGNORE, IGNORE, 0, IGNORE]
 
 
-def test_a_run_trains_both_heads_and_says_what_the_robot_needs(archives: Path, tmp_path: Path) -> None:
+def test_a_run_trains_both_heads(archives: Path, tmp_path: Path) -> None:
     record = train_robot(config(archives), RunOptions(tmp_path / "run", trainer=TRAINER))
     assert {"train_frame_accuracy", "val_frame_accuracy", "val_action_accuracy"} <= set(record.metrics)
     found = read_checkpoint(tmp_path / "run" / "last.ckpt")
@@ -96,18 +96,18 @@ def test_a_run_trains_both_heads_and_says_what_the_robot_needs(archives: Path, t
     assert again.metrics == record.metrics, "a seed gives a run"
 
 
-def test_a_run_goes_on_with_the_heads_of_the_one_before(archives: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_of_the_same_actions_keeps_its_heads(archives: Path, tmp_path: Path) -> None:
     train_robot(config(archives), RunOptions(tmp_path / "run", trainer=TRAINER))
     last = str(tmp_path / "run" / "last.ckpt")
-    still = config(archives, width=0, layers=0, checkpoint=last, learning_rate=1e-12, weight_decay=0.0)
+    still = config(archives, width=0, layers=0, checkpoint=last, learning_rate=1e-30, weight_decay=0.0)
     train_robot(still, RunOptions(tmp_path / "more", trainer=TRAINER))
     before, after = (load_checkpoint(tmp_path / name / "last.ckpt")[0].state_dict() for name in ("run", "more"))
     for key, value in before.items():
         torch.testing.assert_close(after[key], value)
 
 
-def test_what_does_not_fit_is_refused(archives: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    with pytest.raises(ConfigError, match="background, ignored"):
+def test_unfit_archives_and_options_are_refused(archives: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(ConfigError, match="must be one of background, ignored"):
         config(archives, others="kept")
     with pytest.raises(ConfigError, match="share: legs"):
         train_robot(config(archives, share={"legs": 2.0}), RunOptions(tmp_path / "run", trainer=TRAINER))

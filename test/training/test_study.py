@@ -67,7 +67,7 @@ def test_a_plan_expands_to_all_combinations(plan: Path, tmp_path: Path) -> None:
     assert found["pretrain/joint"].config["modalities"] == ["joint"]
 
 
-def test_runs_wait_for_what_they_need_and_failures_are_told(plan: Path, tmp_path: Path) -> None:
+def test_runs_wait_for_what_they_need_and_failures_are_reported(plan: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     planned = study.read_plan(plan, runs)
     failed = study.run_plan(planned, runs, QUIET)

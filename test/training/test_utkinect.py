@@ -104,11 +104,11 @@ def test_by_hand(tmp_path: Path) -> None:
         ("s01_e01\nwalk: one 2\n", [line(1)], "line 2: expected 'action: start end'"),
     ],
 )
-def test_a_malformed_file_is_told(tmp_path: Path, labels: str, lines: list[str], fault: str) -> None:
+def test_a_malformed_file_is_refused(tmp_path: Path, labels: str, lines: list[str], fault: str) -> None:
     with pytest.raises(DatasetError, match=fault):
         list(read_all(NAME, write(tmp_path, labels, lines)))
 
 
-def test_a_wrong_directory_is_told(tmp_path: Path) -> None:
+def test_a_wrong_directory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"actionLabel_modified\.txt is not there; unpack"):
         list(read_all(NAME, tmp_path))

@@ -66,12 +66,12 @@ def test_equals_the_authors_outputs(reference: dict[str, np.ndarray], name: str,
     ],
 )
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_options_are_told_by_shapes(architecture: str, options: ModelOptions) -> None:
+def test_options_follow_from_shapes(architecture: str, options: ModelOptions) -> None:
     options = ModelOptions.from_dict(options.as_dict() | {"architecture": architecture})
     assert options_of_encoder(encoder(options).state_dict(), options.modalities[0]) == options
 
 
-def test_heads_are_those_that_are_said() -> None:
+def test_heads_are_as_configured() -> None:
     state = encoder(ModelOptions(modalities=("joint",), width=8)).state_dict()
     assert options_of_encoder(state, heads=4).heads == 4
     with pytest.raises(ValueError, match="width 8 is not a multiple of heads 3"):
@@ -95,7 +95,7 @@ def test_two_attentions_in_a_layer_are_refused(reference: dict[str, np.ndarray])
         encoder_from_authors(state)
 
 
-def test_what_is_no_encoder_is_refused() -> None:
+def test_files_without_an_encoder_are_refused() -> None:
     with pytest.raises(ValueError, match="no encoder of USDRL among the 1 entries"):
         encoder_from_authors({"fc.weight": torch.zeros(2)})
     assert projectors_from_authors({"fc.weight": torch.zeros(2)}) == {}

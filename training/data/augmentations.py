@@ -23,8 +23,8 @@ from torch import Tensor
 from training.configuration import configuration, option
 from training.data.clips import ClipBatch
 from training.data.styles import STYLE_NUMBERS, restyled
-from training.normalize import normalize
 from usdrl_ros.skeleton.layouts import NTU_25, load_layout
+from usdrl_ros.skeleton.normalize import normalize
 
 FRAMES = 64
 Made = TypeVar("Made", bound=Callable[..., Tensor])

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset
 
 from training.data.archive import Archive, Clips
-from usdrl_ros.skeleton.normalize import upright_rotation
+from usdrl_ros.skeleton.normalize import normalize
 
 LEAST_STEPS = 4
 """Steps of an epoch of a set that is smaller than a batch; one step an epoch would train hardly at all."""
@@ -147,9 +147,9 @@ class ClipDataset(Dataset[ClipBatch]):
         """What turns each clip upright by its first frame: (N, 3, 3) float32, from main persons' joints (F, V, 3)."""
         if self._archives[0].dimensions != 3:
             return np.tile(np.eye(3, dtype=np.float32), (len(first), 1, 1))
-        rotation = upright_rotation(main[first][:, None])
+        rotation = normalize.rotation(main[first][:, None])
         for row in np.flatnonzero(~np.isfinite(main[first]).all((1, 2))):  # then later frames may decide
-            rotation[row] = upright_rotation(main[first[row] : first[row] + length[row]])
+            rotation[row] = normalize.rotation(main[first[row] : first[row] + length[row]])
         return rotation.astype(np.float32)
 
 

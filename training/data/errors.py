@@ -1,4 +1,4 @@
-"""What goes wrong with data sets, told so that it can be counted and put right."""
+"""Faults of data sets, in messages that can be counted and acted on."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 from training.data.archive import Archive
 from training.data.clips import ClipBatch, hold_joints
 from usdrl_ros.recording import Segment
-from usdrl_ros.skeleton.normalize import upright_rotation
+from usdrl_ros.skeleton.normalize import normalize
 from usdrl_ros.skeleton.window import frame_times
 
 FRAMES = 64
@@ -135,7 +135,7 @@ class FrameSource:
             self.stamps[recording], self._segments[recording] = np.asarray(stamps), segments
             self.labels[recording] = self.label_at(recording, self.stamps[recording])
             flat = archive.dimensions == 2
-            self._rotation[recording] = np.eye(3) if flat else upright_rotation(joints[:, 0])
+            self._rotation[recording] = np.eye(3) if flat else normalize.rotation(joints[:, 0])
 
     @property
     def window_s(self) -> float:

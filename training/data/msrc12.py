@@ -4,9 +4,9 @@
 nobody is seen. The `.tagstream` of that name has a line a gesture: the tick of its *action point*, the instant at which
 a person would expect the machine to react, and the gesture; time = (1000 tick + 24937.5) / 49875.
 
-Where a gesture begins and ends is not told. Here it lasts from 1.5 s before its action point to 1 s after, but no
-further than half way to the one before and the one after: an estimate. On average people set out 1.25 s before the
-action point (to bow, 2 s), hold still at it, and are most of the way back 1 s later.
+The set does not say where a gesture begins and ends. Here it lasts from 1.5 s before its action point to 1 s after,
+but no further than half way to the one before and the one after: an estimate. On average people set out 1.25 s before
+the action point (to bow, 2 s), hold still at it, and are most of the way back 1 s later.
 """
 
 from __future__ import annotations

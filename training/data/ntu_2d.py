@@ -33,7 +33,7 @@ DIMENSIONS = 2
 ACTIONS = ntu_rgbd.ACTIONS
 FRAMES_PER_SECOND = 30.0
 IMAGE_SHAPE = (1080, 1920)
-"""Height and width of NTU RGB+D's videos, where a clip does not tell."""
+"""Height and width of NTU RGB+D's videos, where a clip does not say."""
 PEOPLE = 2
 PROTOCOLS: dict[str, Callable[[str, str, str], str]] = {}
 """The splits are in the file; see `protocols`."""

@@ -6,7 +6,7 @@ x to the sensor's left, y up, z away from it; 30 frames a second. The authors' l
 (`NTU_RGBD120_samples_with_missing_skeletons.txt` or the like) is heeded where it lies below ROOT.
 
 A clip's people are the two bodies that vary most, main person first (`people`). Bodies are followed by their ids, not,
-as the published preparation does, by their order in a frame; an id that goes on with another one is joined, and where
+as the published preparation does, by their order in a frame; an id that continues another one is joined, and where
 a body lasts longer, those of 11 frames or fewer are dropped as noise (as Zhang et al., SGN, CVPR 2020, do).
 """
 

@@ -30,6 +30,7 @@ from training.data.own_dataset import (
 from usdrl_ros.actions.events import Phase
 from usdrl_ros.bags.reader import TRUTH, BagError, read_events, read_messages, read_topics
 from usdrl_ros.recording import Recording, Segment
+from usdrl_ros.scene.naming import Naming
 from usdrl_ros.skeleton.layouts import load_layout
 from usdrl_ros.skeleton.person import Frame
 from usdrl_ros.sources.reader import SourceError, SourceReader, load_source
@@ -123,13 +124,14 @@ def read(source: Source) -> Recording:
 def _frames(source: Source) -> list[Frame]:
     """All messages with skeletons, in order; whatever is wrong with one is an error."""
     frames: list[Frame] = []
+    naming = Naming()
     try:
         reader = SourceReader(load_source(source.description.source), layout=source.description.layout)
     except SourceError as error:
         raise DatasetError(f"{source}: {error}", "unknown source") from error
     try:
         for _, record_ns, message in read_messages(source.path, [_topic(source, reader)]):
-            frame = reader.read(message, record_ns)
+            frame = naming.update(reader.read(message, record_ns))
             where = f"{source}, message {len(frames) + 1}"
             if frame.problems:
                 raise DatasetError(f"{where}: {frame.problems[0].message}", frame.problems[0].cause)

@@ -1,8 +1,8 @@
 """What `dataset.yaml` says of one's own recordings (`own_bags`, `own_csv`), and what both readers check.
 
     layout: kinect_v1_20        # joint layout of the tables, one of config/layouts; bags carry theirs in each message
-    axes: kinect                # how x, y, z lie, see below; kinect unless told, or as another source says
-    source: zed                 # of bags: whose skeletons they hold, one of config/sources; skeletons unless told
+    axes: kinect                # how x, y, z lie, see below; default kinect, or as another source says
+    source: zed                 # of bags: whose skeletons they hold, one of config/sources; default skeletons
     topic: /skeletons           # of bags: the topic to read; only needed where there are several
     people: {take_1: anna, take_2: ben}     # who is recorded, by the recording's name
     test_people: [ben]          # the split `by_people`: these test, everybody else trains
@@ -127,7 +127,7 @@ def check_names(root: Path, description: Description, names: Sequence[str]) -> N
 def check_segments(
     segments: Iterable[tuple[str, Segment]], stamps: np.ndarray, people: Iterable[str]
 ) -> tuple[Segment, ...]:
-    """Segments with the place where each is told, in order; checked against the recording that they belong to.
+    """Segments with the place where each is written, in order; checked against the recording that they belong to.
 
     A segment without a person is of the only one in the frames.
 
@@ -136,8 +136,8 @@ def check_segments(
     """
     there = list(people)
     checked = []
-    for where, told in segments:
-        segment = replace(told, person_id=there[0]) if not told.person_id and len(there) == 1 else told
+    for where, given in segments:
+        segment = replace(given, person_id=there[0]) if not given.person_id and len(there) == 1 else given
         if not segment.person_id:
             raise DatasetError(
                 f"{where}: who does '{segment.action}'? The frames show {', '.join(there)}: name the person",

@@ -1,4 +1,4 @@
-"""Who is meant, where a sensor tells of several bodies: broken tracks joined, the main people chosen.
+"""Who is meant, where a sensor reports several bodies: broken tracks joined, the main people chosen.
 
 Depth sensors see bodies in furniture, and give a person whom they lost for a moment a new id. Data sets store all of
 it. As the published preparation of NTU RGB+D does (Shahroudy et al., CVPR 2016; Shi et al., 2s-AGCN, CVPR 2019), the
@@ -41,7 +41,7 @@ def main_people(joints: Mapping[str, np.ndarray], at_most: int = 2) -> list[str]
 def join_tracks(joints: Mapping[str, np.ndarray], rate_hz: float) -> dict[str, np.ndarray]:
     """Join bodies that are one person whom the sensor lost and found again under a new id.
 
-    A body goes on with one that was seen last before it was seen first, nearest to where it begins: at most `FARTHEST`
+    A body continues one that was seen last before it was seen first, nearest to where it begins: at most `FARTHEST`
     away, and `FASTEST` for each second between.
 
     Args:

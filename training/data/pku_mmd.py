@@ -10,8 +10,8 @@ As distributed: below ROOT, in directories whose names hold "skeleton", "label" 
 - splits: `cross-subject.txt` and `cross-view.txt` (phase II: `cross_subject_v2.txt`, ...): "Training videos:", a line
   of names, "Validataion videos:" (their spelling), a line of names.
 
-A video is called NNNN-V in phase I and AnnNnn-V in phase II; V is the view, L, M or R. Who performs is not told: the
-cross-subject split exists as a list only. Both phases may lie below one ROOT.
+A video is called NNNN-V in phase I and AnnNnn-V in phase II; V is the view, L, M or R. Who performs is not in
+the set: the cross-subject split exists as a list only. Both phases may lie below one ROOT.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 `ROOT/SBU/sAAsBB/CC/NNN/skeleton_pos.txt` has a line a frame, at 15 a second: frame number, then 2 x 15 x 3 numbers
 (OpenNI), normalised by the authors. Undone here by their formula, in metres: x = 1.28 - 2.56 x', y = 0.96 - 1.92 y',
 z = 1.28 z' (in their words millimetres, and z' 10000 / 7.8125). A recording's person is the pair; person_1
-and person_2 are in the file's order, which tells neither who acts nor who stands on which side.
+and person_2 are in the file's order, which says neither who acts nor who stands on which side.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The data sets that can be read, by name, and reading one with what is wrong told.
+"""The data sets that can be read, by name, and reading one with its faults reported.
 
 Each is a module of this package with the same few names, see `Reader`.
 """
@@ -67,9 +67,9 @@ class Reader(Protocol):
         NAME: As in `SETS`.
         TITLE: As in papers.
         LAYOUT: The joint layout of its recordings.
-        ACTIONS: Its actions in the order of their class numbers; () where there are none, or the files tell them, in
+        ACTIONS: Its actions in the order of their class numbers; () where there are none, or the files name them, in
             which case the module has `actions(root)`.
-        PROTOCOLS: The splits that papers use; those that the files tell are given by the module's `protocols(root)`.
+        PROTOCOLS: The splits that papers use; those that the files define are given by the module's `protocols(root)`.
 
     A module may have `DIMENSIONS = 2`: joints are x, y, score; and `PEOPLE = 2`: two people act together in it.
     """
@@ -104,14 +104,14 @@ def load_set(name: str) -> Reader:
 
 def actions_of(reader: Reader, root: Path) -> tuple[str, ...]:
     """The set's actions in the order of their class numbers, from the files where the set has none of its own."""
-    told: Callable[[Path], tuple[str, ...]] | None = getattr(reader, "actions", None)
-    return reader.ACTIONS or (told(root) if told else ())
+    of_files: Callable[[Path], tuple[str, ...]] | None = getattr(reader, "actions", None)
+    return reader.ACTIONS or (of_files(root) if of_files else ())
 
 
 def protocols_of(reader: Reader, root: Path) -> Protocols:
-    """The set's splits, from the files where they tell them."""
-    told: Callable[[Path], Protocols] | None = getattr(reader, "protocols", None)
-    return told(root) if told else reader.PROTOCOLS
+    """The set's splits, from the files where they define them."""
+    of_files: Callable[[Path], Protocols] | None = getattr(reader, "protocols", None)
+    return of_files(root) if of_files else reader.PROTOCOLS
 
 
 def read_each(
@@ -122,7 +122,7 @@ def read_each(
     Args:
         reader: The set.
         sources: From its `find`.
-        skip: Is told the cause, in a few words, and the whole message of a source that cannot be used; None: the first
+        skip: Takes the cause, in a few words, and the whole message of a source that cannot be used; None: the first
             such source ends the reading.
 
     Raises:

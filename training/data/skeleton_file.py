@@ -19,7 +19,7 @@ _HEADER = 10
 def read_bodies(path: Path, joints: int, fields: int | None = None) -> tuple[int, dict[str, np.ndarray]]:
     """The bodies of a file, by id.
 
-    An id that comes twice in one frame names two bodies, told apart by their order.
+    An id that comes twice in one frame names two bodies, distinguished by their order.
 
     Args:
         path: The file.

@@ -5,7 +5,7 @@
 pixels. What the other numbers of a joint mean is not published; they are not used. A joint is unseen where x and y are
 0.
 
-Taken for granted, for the set does not tell: images of 1920 x 1080 pixels and 30 frames a second. Of more than two
+Assumed, because the set does not say: images of 1920 x 1080 pixels and 30 frames a second. Of more than two
 bodies the two that vary most are kept, main person first.
 """
 

@@ -3,7 +3,7 @@
 `ROOT/*.json`, in one of two shapes: pandas' table, {"schema": ..., "data": [frame, ...]}, or {"0": frame, "1": ...}. A
 frame holds `time`, `ID_subject` and `joints`, from a joint's name to x, y, z in metres, with x to the camera's right,
 y up and z towards the camera; the reader turns that half a turn about y, as the other sets have it. The tracker's ids
-are people in the order in which they appear. Where times are told in whole seconds, the frames of a second are spread
+are people in the order in which they appear. Where times are whole seconds, the frames of a second are spread
 evenly in it.
 """
 

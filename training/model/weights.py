@@ -62,7 +62,7 @@ def projectors_from_authors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def options_of_encoder(state: Mapping[str, Tensor], modality: str = "joint", heads: int = 1) -> ModelOptions:
     """What an encoder was built from, by the shapes of its weights.
 
-    Shapes tell architecture, width, layers, frames, joints and people. The number of attention heads they do not tell,
+    Shapes give architecture, width, layers, frames, joints and people. They do not give the number of attention heads,
     nor DSA's gap and the share of CA, for which the published values are taken.
 
     Args:

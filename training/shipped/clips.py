@@ -18,7 +18,7 @@ from training.shipped.sessions import SessionsConfig, parts_of
 from usdrl_ros.actions.classifier import softmax
 from usdrl_ros.inference.contract import Engine
 from usdrl_ros.recording import Recording
-from usdrl_ros.skeleton.normalize import model_input
+from usdrl_ros.skeleton.normalize import normalize
 from usdrl_ros.skeleton.window import resample
 
 BATCH = 32
@@ -124,7 +124,7 @@ def recognize(engine: Engine, clips: list[Clip], condition: Condition) -> Recogn
             owner.append(index)
     probabilities = np.zeros((len(clips), len(actions)))
     for first in track(range(0, len(windows), BATCH), "recognising", transient=True):
-        batch = model_input(np.stack(windows[first : first + BATCH]), engine.info.people)
+        batch = normalize.model_input(np.stack(windows[first : first + BATCH])[:, :, None], engine.info.people)
         found = softmax(engine.infer(batch).recognition)
         np.add.at(probabilities, owner[first : first + BATCH], found)
     probabilities /= np.bincount(owner, minlength=len(clips))[:, None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,19 +15,20 @@ from training.shipped.conditions import Condition
 from training.tasks.frame_scores import FrameScores, runs_above
 from usdrl_ros.actions.classifier import softmax
 from usdrl_ros.bags.writer import seconds_to_ns
+from usdrl_ros.evaluation.metrics.breakdown import make_row
 from usdrl_ros.evaluation.metrics.detection import (
     THETAS,
     Interval,
     average_precision_by_action,
+    compare,
     intervals_of_events,
     mean_average_precision_by_recording,
-    summarize,
 )
 from usdrl_ros.inference.contract import Engine, Predictions
 from usdrl_ros.recognizer import Recognizer
 from usdrl_ros.recording import Recording, Segment
 from usdrl_ros.settings import Settings
-from usdrl_ros.skeleton.normalize import model_input
+from usdrl_ros.skeleton.normalize import normalize
 from usdrl_ros.skeleton.person import Frame, Person
 from usdrl_ros.skeleton.window import frame_times, resample
 
@@ -38,7 +39,7 @@ AUTHORS_HOP = 0.1
 
 
 RANKED = Settings(start_threshold=0.1, end_threshold=0.05, confirm_s=0.1, patience_s=0.7)
-"""Every action is told at slight evidence, for average precision ranks all there is, false events or not: how detectors
+"""Every action is emitted at slight evidence, because average precision ranks all there is, false or not: how detectors
 are compared, and how the authors' rule is made. Chosen on validation people."""
 
 
@@ -52,19 +53,29 @@ class Detected:
 
     def figures(self) -> dict[str, Any]:
         """mAP_action, mAP_video, delay, false events a minute, and by action."""
-        found = summarize(self.events, self.truths, self.duration_s)
+        found = compare(self.events, self.truths)
         video = {str(t): mean_average_precision_by_recording(self.events, self.truths, t) for t in THETAS}
         return {
             "minutes": self.duration_s / 60.0,
             "actions": len(self.truths),
-            "found": len(found.comparison.found),
-            "false": len(found.comparison.false),
+            "found": len(found.found),
+            "false": len(found.false),
             "map_action": map_action(self.events, self.truths),
             "map_video": video,
             "delay_median_s": found.delay_median_s,
-            "false_events_per_minute": found.false_events_per_minute,
-            "by_action": {name: asdict(score) for name, score in found.actions.items()},
+            "false_events_per_minute": found.false_events_per_minute(self.duration_s),
+            "by_action": self._by_action(),
         }
+
+    def _by_action(self) -> dict[str, dict[str, float]]:
+        """The counts of each action, and its average precision at overlap 0.5."""
+        rows = {}
+        for name, precision in average_precision_by_action(self.events, self.truths, 0.5).items():
+            own = [[each for each in kind if each.action == name] for kind in (self.events, self.truths)]
+            row = make_row(*own)
+            counts = {count: getattr(row, count) for count in ("true", "found", "missed", "false")}
+            rows[name] = {**counts, "average_precision": precision}
+        return rows
 
 
 def map_action(events: list[Interval], truths: list[Interval]) -> dict[str, float]:
@@ -122,17 +133,17 @@ def detect(
     engine: Engine, recordings: Iterable[Recording], condition: Condition, *settings: Settings
 ) -> tuple[Detected, ...]:
     """Play recordings into a recognizer, as on the robot: once for each choice of settings, inferred once."""
-    told: list[list[Interval]] = [[] for _ in settings]
+    found: list[list[Interval]] = [[] for _ in settings]
     truths, duration_s = [], 0.0
     for recording in recordings:
         seen = condition(recording, np.random.default_rng(zlib.crc32(recording.name.encode())))
         remembering = RememberingEngine(engine)
-        for events, chosen in zip(told, settings, strict=True):
+        for events, chosen in zip(found, settings, strict=True):
             remembering.rewind()
             events += play(remembering, seen, chosen)  # type: ignore[arg-type]
         truths += truths_of(recording)
         duration_s += float(recording.stamps[-1] - recording.stamps[0])
-    return tuple(Detected(events, truths, duration_s) for events in told)
+    return tuple(Detected(events, truths, duration_s) for events in found)
 
 
 def play(engine: Engine, recording: Recording, settings: Settings | None = None) -> list[Interval]:
@@ -164,7 +175,7 @@ def authors_detections(engine: Engine, recording: Recording) -> list[Interval]:
     for end in ends:
         times = frame_times(end, info.window_s, FRAMES)
         window = resample(stamps, joints, times)
-        found = softmax(engine.infer(model_input(window[None], info.people)).detection)[0]
+        found = softmax(engine.infer(normalize.model_input(window[None, :, None], info.people)).detection)[0]
         inside = np.flatnonzero((stamps >= times[0]) & (stamps <= end))
         total[inside] += np.stack([np.interp(stamps[inside], times, column) for column in found.T], -1)
         count[inside] += 1.0

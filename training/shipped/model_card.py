@@ -1,9 +1,9 @@
-"""How good the model in the box is, on people it never saw: every figure of its model card.
+"""How good the shipped model is, on people it never saw: every value of its model card.
 
     python -m training.shipped.model_card --data DATA
 
-DATA holds the data sets, as directories or .tar.xz files by name. Writes box.json, box.md and confusion.png. Everything
-about the model was chosen on other people; this is to be run once, at the end.
+DATA holds the data sets, as directories or .tar.xz files by name. Writes model_card.json, model_card.md and
+confusion.png. Everything about the model was chosen on other people: run this once, at the end.
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ from training.shipped.detection import RANKED, authors_figures, detect, recordin
 from training.shipped.report import markdown, save_confusion
 from training.shipped.sessions import SessionsConfig
 from training.tasks.robot import words_of
-from usdrl_ros.demo.__main__ import SEED
-from usdrl_ros.demo.actor import ACTIONS, play, random_script
+from usdrl_ros.demo.actor import ACTIONS, DEMO_SEED, play, random_script
 from usdrl_ros.inference.contract import Engine
 from usdrl_ros.inference.factory import default_model, load_engine
 from usdrl_ros.inference.model_file import ModelError
@@ -107,7 +106,7 @@ def evaluate(engine: Engine, config: SessionsConfig, *, part: str, conditions: s
 
 
 def _online(engine: Engine, recordings: Sequence[Recording], condition: Condition) -> dict[str, Any]:
-    """The figures under the default settings, and the average precision of all events that there are."""
+    """The metrics under the default settings, and the average precision of all events that there are."""
     default, ranked = detect(engine, recordings, condition, Settings(), RANKED)
     found = ranked.figures()
     return default.figures() | {"ranked": {key: found[key] for key in ("map_action", "map_video", "found", "false")}}
@@ -142,7 +141,7 @@ def _actor(engine: Engine) -> dict[str, Any]:
 
     scenes = [scene(100 + 10 * number) for number in range(SCENES)]
     found, demo = (
-        detect(engine, played, CONDITIONS["clean"], Settings())[0].figures() for played in (scenes, [scene(SEED)])
+        detect(engine, played, CONDITIONS["clean"], Settings())[0].figures() for played in (scenes, [scene(DEMO_SEED)])
     )
     keys = ("found", "actions", "false")
     return {key: found[key] for key in keys} | {"scenes": SCENES, "demo": {key: demo[key] for key in keys}}
@@ -166,13 +165,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--conditions", choices=("all", "clips", "none"), default="all", help="the table of conditions (%(default)s)"
     )
     parser.add_argument("--sets", nargs="+", default=list(KNOWN), help="whose clips are judged (those of hri-1)")
-    parser.add_argument("--output", type=Path, default=Path("runs/box"), help="(default: %(default)s)")
+    parser.add_argument("--output", type=Path, default=Path("runs/model_card"), help="(default: %(default)s)")
     options = parser.parse_args(arguments)
     started = time.monotonic()
     console = Console(stderr=True, highlight=False)
     try:
         config = load(SessionsConfig, options.config, {"archives": options.archives})
-        with load_engine(options.model) as engine:
+        with load_engine(options.model, precision="fp32") as engine:
             ensure_archives(config, options.data)
             judged = replace(config, sets={name: own for name, own in config.sets.items() if name in options.sets})
             result = evaluate(engine, judged, part=options.part, conditions=options.conditions, say=console)
@@ -182,9 +181,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     result["seconds"] = time.monotonic() - started
     options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "box.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    (options.output / "model_card.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     text = markdown(result)
-    (options.output / "box.md").write_text(text, encoding="utf-8")
+    (options.output / "model_card.md").write_text(text, encoding="utf-8")
     save_confusion(options.output / "confusion.png", np.array(result["confusion"]), actions)
     Console().print(Markdown(text))
     print(f"wrote {options.output}: {result['seconds']:.0f} s")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from training.checkpoints import SHIPPED, Checkpoint, read_checkpoint
+from training.checkpoints import Checkpoint, read_checkpoint
 from training.configuration import load
 from training.export import Outputs, export, model_info
 from training.shipped.sessions import SessionsConfig
@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("checkpoint", type=Path, help="of training.shipped.calibrate")
     parser.add_argument("--output", type=Path, required=True, help="directory of the files")
-    parser.add_argument("--name", default=SHIPPED, help="the model's name (%(default)s)")
+    parser.add_argument("--name", default="hri-2", help="the model's name (%(default)s)")
     parser.add_argument("--config", type=Path, default=CONFIG, help="of the sessions (%(default)s)")
     options = parser.parse_args(arguments)
     try:

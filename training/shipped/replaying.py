@@ -22,7 +22,7 @@ from usdrl_ros.inference.model_file import ModelInfo
 from usdrl_ros.actions.classifier import softmax
 from usdrl_ros.recording import Recording
 from usdrl_ros.settings import Settings
-from usdrl_ros.skeleton.normalize import model_input
+from usdrl_ros.skeleton.normalize import normalize
 from usdrl_ros.skeleton.window import frame_times, resample
 
 BATCH = 8
@@ -64,7 +64,7 @@ def infer(engine: Engine, recording: Recording, rate: float) -> Played:
         windows[row] = resample(stamps[known], joints[known], frame_times(end, info.window_s, info.frames))
     detection, recognition = [], []
     for begin in range(0, len(windows), BATCH):
-        found = engine.infer(model_input(windows[begin : begin + BATCH], info.people))
+        found = engine.infer(normalize.model_input(windows[begin : begin + BATCH, :, None], info.people))
         detection.append(np.asarray(found.detection))
         recognition.append(np.asarray(found.recognition))
     ends_ns = START_NS + np.round((ends - stamps[0]) * 1e9).astype(np.int64)
@@ -89,7 +89,7 @@ def events_of(
         logits = fused_logits(logits, played.recognition, fusion)
     probabilities = softmax(np.array(logits, np.float32))
     timeline = Timeline(round(info.window_s * 1e9 / info.frames), info.frames, len(info.actions) + 1)
-    decoders = [EventDecoder(info.actions, _decoding(one)) for one in settings]
+    decoders = [EventDecoder(info.actions, DecoderSettings.of(one)) for one in settings]
     events: list[list[Event]] = [[] for _ in settings]
     last_ns = START_NS
     for end_ns, found in zip(played.ends_ns.tolist(), probabilities, strict=True):
@@ -103,16 +103,6 @@ def events_of(
         own += [_event(state, last_ns) for state in decoder.finish(timeline, last_ns)]
     origin = START_NS - round(played.recording.stamps[0] * 1e9)
     return [intervals_of_events(played.recording.name, own, origin) for own in events]
-
-
-def _decoding(settings: Settings) -> DecoderSettings:
-    return DecoderSettings(
-        settings.start_threshold,
-        settings.end_threshold,
-        settings.confirm_s,
-        settings.patience_s,
-        settings.ongoing_period_s,
-    )
 
 
 def _event(state: object, stamp_ns: int) -> Event:

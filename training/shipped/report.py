@@ -1,4 +1,4 @@
-"""The figures of the shipped model as Markdown tables and a picture of what it confuses."""
+"""The metrics of the shipped model as Markdown tables, and a plot of what it confuses."""
 
 from __future__ import annotations
 
@@ -74,10 +74,10 @@ def _detection(result: dict[str, Any]) -> str:
     for name, found in result["detection"].items():
         all_events, authors, delay = found["ranked"], result["authors"][name], found["delay_median_s"]
         recordings = f"{name}, {found['minutes']:.0f} min"
-        figures = [
+        precisions = [
             _percent(all_events[kind][theta]) for kind in ("map_action", "map_video") for theta in ("0.5", "0.3")
         ]
-        ranked.append([recordings, *figures, _percent(authors["0.5"]), _percent(authors["0.3"])])
+        ranked.append([recordings, *precisions, _percent(authors["0.5"]), _percent(authors["0.3"])])
         default.append(
             [
                 recordings,
@@ -94,7 +94,7 @@ def _detection(result: dict[str, Any]) -> str:
         [
             "Untrimmed recordings of people it never saw: all events at slight evidence, ranked by confidence",
             _table(first, ranked),
-            "The same under the default settings, as events are told",
+            "The same under the default settings, as events are emitted",
             _table(second, default),
         ]
     )

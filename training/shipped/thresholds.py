@@ -104,7 +104,7 @@ def main(arguments: list[str] | None = None) -> int:
                 patience_s=options.patience,
             )
         )
-        with load_engine(options.model, engine="onnxruntime") as engine:
+        with load_engine(options.model, engine="onnxruntime", precision="fp32") as engine:
             if words_of(archive) != engine.info.actions:
                 raise ConfigError(f"{options.model} knows other actions than {options.archive}")
             recordings = chosen_recordings(archive, options.of, engine.info.actions, options.minutes)

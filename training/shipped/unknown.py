@@ -28,7 +28,7 @@ from usdrl_ros.inference.contract import Engine
 from usdrl_ros.inference.factory import default_model, load_engine
 from usdrl_ros.inference.model_file import ModelError
 from usdrl_ros.actions.classifier import softmax
-from usdrl_ros.skeleton.normalize import model_input
+from usdrl_ros.skeleton.normalize import normalize
 
 SCORES = ("recognition", "not background", "detection", "both")
 
@@ -46,7 +46,7 @@ def scores(engine: Engine, clips: list[Clip]) -> np.ndarray:
             _stretched(clip.recording.stamps, next(iter(clip.recording.joints.values())), engine.info.frames)
             for clip in clips[first : first + BATCH]
         ]
-        predictions = engine.infer(model_input(np.stack(windows), engine.info.people))
+        predictions = engine.infer(normalize.model_input(np.stack(windows)[:, :, None], engine.info.people))
         recognition = softmax(np.array(predictions.recognition)).max(-1)
         detection = softmax(np.array(predictions.detection)).mean(1)
         action = 1.0 - detection[:, 0]

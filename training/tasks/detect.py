@@ -77,7 +77,7 @@ def measures(config: DetectConfig, scores: Sequence[FrameScores], actions: Seque
 
 
 def detect(config: DetectConfig, run: RunOptions) -> Record:
-    """Train and judge as configured; returns what `result.json` says, the validation people's figures by "validation".
+    """Train and judge as configured; returns what `result.json` says, the validation people's metrics by "validation".
 
     Raises:
         ValueError: An archive, a split, a checkpoint or an option is not what it should be.

@@ -59,8 +59,8 @@ def ensemble(config: EnsembleConfig, run: RunOptions) -> Record:
     runs = [Path(run) for run in config.runs]
     scores = average(runs)
     records = [Record.load(run / RESULT) for run in runs]
-    told = [{"name": each.name, "top1": each.metrics["top1"], "seconds": each.seconds} for each in records]
-    record = Record.of("ensemble", config.name, config, scores.measures() | {"runs": told}, started)
+    alone = [{"name": each.name, "top1": each.metrics["top1"], "seconds": each.seconds} for each in records]
+    record = Record.of("ensemble", config.name, config, scores.measures() | {"runs": alone}, started)
     scores.save(run.output)
     record.save(run.output)
     return record

@@ -17,7 +17,7 @@ from usdrl_ros.settings import Settings
 
 @dataclass(frozen=True)
 class FrameScores:
-    """What a run says of one recording of T frames.
+    """The class probabilities of one recording of T frames.
 
     Args:
         name: Of the recording.
@@ -124,9 +124,9 @@ PAUSE = 3.0
 
 
 def decoded_events(score: FrameScores, actions: Sequence[str], settings: Settings, cell_s: float) -> list[Interval]:
-    """The events that the robot's decoder makes of this posterior, told step by step as time goes on.
+    """The events that the robot's decoder makes of this posterior, step by step in time.
 
-    Where nobody was seen for `settings.lost_after_s`, it begins anew, as it would on the robot.
+    Where nobody was seen for `settings.lost_after_s`, it is reset, as on the robot.
 
     Args:
         score: A recording.
@@ -134,18 +134,11 @@ def decoded_events(score: FrameScores, actions: Sequence[str], settings: Setting
         settings: Thresholds, and the rate of steps.
         cell_s: The length of a cell of the timeline, seconds.
     """
-    decoding = DecoderSettings(
-        settings.start_threshold,
-        settings.end_threshold,
-        settings.confirm_s,
-        settings.patience_s,
-        settings.ongoing_period_s,
-    )
     found = []
     pauses = np.flatnonzero(np.diff(score.stamps) > settings.lost_after_s) + 1
     for frames in np.split(np.arange(len(score.stamps)), pauses):
         origin = float(score.stamps[frames[0]])
-        decoder = EventDecoder(actions, decoding)
+        decoder = EventDecoder(actions, DecoderSettings.of(settings))
         last: dict[int, ActionState] = {}
         stamps, probabilities = score.stamps[frames] - origin, score.probabilities[frames]
         for state in _decode(stamps, probabilities, decoder, settings.rate, cell_s):
@@ -159,16 +152,17 @@ def decoded_events(score: FrameScores, actions: Sequence[str], settings: Setting
 def _decode(
     stamps: np.ndarray, probabilities: np.ndarray, decoder: EventDecoder, rate: float, cell_s: float
 ) -> list[ActionState]:
-    """All that the decoder tells of a posterior (T, K+1) whose stamps (T,) begin at 0."""
+    """All states that the decoder emits for a posterior (T, K+1) whose stamps (T,) begin at 0."""
     cell_ns = round(cell_s * 1e9)
     timeline = Timeline(cell_ns, 1, probabilities.shape[1])
     stop_ns = round(stamps[-1] * 1e9)
     centres = (np.arange(stop_ns // cell_ns + 1) + 0.5) * cell_ns / 1e9
     cells = np.stack([np.interp(centres, stamps, column) for column in probabilities.T], -1)
-    told, added = [], 0
+    emitted: list[ActionState] = []
+    added = 0
     for now_ns in [*range(round(1e9 / rate), stop_ns, round(1e9 / rate)), stop_ns]:
         while added <= now_ns // cell_ns:
             timeline.add(added * cell_ns, cells[added : added + 1], 0)
             added += 1
-        told += decoder.update(timeline, now_ns)
-    return told + decoder.finish(timeline, stop_ns)
+        emitted += decoder.update(timeline, now_ns)
+    return emitted + decoder.finish(timeline, stop_ns)

@@ -255,7 +255,7 @@ def judge(config: FramewiseConfig, run: RunOptions, task: str, measures: Measure
         config: What to train on what.
         run: Where to write.
         task: Name of the task.
-        measures: Gives the figures of some recordings' scores and the actions.
+        measures: Gives the metrics of some recordings' scores and the actions.
 
     Raises:
         ValueError: An archive, a split, a checkpoint, a file or an option is not what it should be.

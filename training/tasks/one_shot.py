@@ -3,7 +3,7 @@
     python -m training.tasks.one_shot training/configs/one_shot_small.yaml --checkpoints '[runs/pretrained/last.ckpt]'
 
 By default an exemplar of each class is drawn from the training part, several times over, and the accuracy's mean and
-deviation over the draws are told. `novel_classes` keeps to some classes (those that an encoder never saw). With
+deviation over the draws are reported. `novel_classes` keeps to some classes (those that an encoder never saw). With
 `exemplars`, recordings by name, nothing is drawn and every other clip of their classes is a test clip, whatever the
 split: the one-shot protocol of NTU RGB+D 120 (Liu et al., TPAMI 2020), which names its 20 exemplars.
 """
@@ -32,7 +32,7 @@ class OneShotConfig(FeatureConfig):
     """One run of one-shot recognition; the keys of its YAML file."""
 
     draws: int = option(20, "how often exemplars are drawn", low=1)
-    novel_classes: tuple[str, ...] = option((), "actions to tell apart; none: all")
+    novel_classes: tuple[str, ...] = option((), "actions to distinguish; none: all")
     exemplars: tuple[str, ...] = option((), "recordings, one an action, instead of drawn ones")
 
     def __post_init__(self) -> None:

@@ -125,11 +125,11 @@ def recognize(config: RecognizeConfig, run: RunOptions) -> Record:
     smaller = smaller_tests(archive, parts.test, config.also_tested)
     model = make_model(config, config.checkpoint, archive, config.drop_path)
     fit = _linear if config.mode == "linear" else _fine_tuned
-    device, is_first, figures = fit(config, run, model, archive, parts)
+    device, is_first, further = fit(config, run, model, archive, parts)
     scores = replace(
         score(model, archive, parts.test, device, crop=config.crop, rotate_by=config.view.rotate_by), smaller=smaller
     )
-    metrics = scores.measures() | {"n_train": len(parts.train), "n_validation": len(parts.validation)} | figures
+    metrics = scores.measures() | {"n_train": len(parts.train), "n_validation": len(parts.validation)} | further
     record = Record.of("recognize", config.name, config, metrics, started)
     if is_first:
         scores.save(run.output)
@@ -168,10 +168,10 @@ def _linear(
     save_curve(curve, run.output)
     save_checkpoint(model, plain_values(config), run)
     measured = [(line.epoch + 1, line.val_accuracy) for line in curve if line.val_accuracy is not None]
-    figures: dict[str, Any] = {"train_top1": curve[-1].train_accuracy if curve else None}
+    further: dict[str, Any] = {"train_top1": curve[-1].train_accuracy if curve else None}
     if measured:
-        figures |= {"val_top1": measured[-1][1], "val_curve": measured}
-    return device, True, figures
+        further |= {"val_top1": measured[-1][1], "val_curve": measured}
+    return device, True, further
 
 
 def save_checkpoint(model: USDRL, training: dict[str, Any], run: RunOptions) -> None:
@@ -223,10 +223,10 @@ def _fine_tuned(
     train(trainer, module, data, run)
     model.load_state_dict(module.model.state_dict())
     found = trainer.callback_metrics
-    figures: dict[str, Any] = {"train_top1": float(found["train_accuracy"]) if "train_accuracy" in found else None}
+    further: dict[str, Any] = {"train_top1": float(found["train_accuracy"]) if "train_accuracy" in found else None}
     if curve.measured:
-        figures |= {"val_top1": curve.measured[-1][1], "val_curve": curve.measured}
-    return trainer.strategy.root_device, trainer.is_global_zero, figures
+        further |= {"val_top1": curve.measured[-1][1], "val_curve": curve.measured}
+    return trainer.strategy.root_device, trainer.is_global_zero, further
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

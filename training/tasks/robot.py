@@ -289,7 +289,7 @@ def words_of(archive: Archive) -> tuple[str, ...]:
 
 
 def train_robot(config: RobotConfig, run: RunOptions) -> Record:
-    """Train as configured; returns what `result.json` says: figures of the last epoch.
+    """Train as configured; returns what `result.json` says: metrics of the last epoch.
 
     Raises:
         ValueError: An archive, a split, a checkpoint or an option is not what it should be.

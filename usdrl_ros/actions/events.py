@@ -15,13 +15,14 @@ windows that came later.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 import numpy as np
 
 from usdrl_ros.actions.timeline import Timeline
+from usdrl_ros.settings import Settings
 
 EVIDENCE_S = 10.0
 """Evidence older than this is forgotten."""
@@ -67,15 +68,45 @@ class Event:
 
 @dataclass(frozen=True)
 class DecoderSettings:
-    """When an action starts and ends; probabilities 0 to 1, seconds. With `rest_s` 0, rest is not looked for."""
+    """When an action starts and ends; probabilities 0 to 1, seconds. With `rest_s` 0, rest is not looked for.
+
+    Args:
+        thresholds: Action -> the `start_threshold` that it has of its own; `end_threshold` is never above it.
+    """
 
     start_threshold: float
     end_threshold: float
     confirm_s: float
     patience_s: float
     ongoing_period_s: float
+    thresholds: Mapping[str, float] = field(default_factory=dict)
     rest_threshold: float = 1.0
     rest_s: float = 0.0
+
+    @classmethod
+    def of(cls, settings: Settings, thresholds: Mapping[str, float] | None = None) -> DecoderSettings:
+        """What recognition is set to, and the thresholds of single actions."""
+        return cls(
+            settings.start_threshold,
+            settings.end_threshold,
+            settings.confirm_s,
+            settings.patience_s,
+            settings.ongoing_period_s,
+            thresholds or {},
+        )
+
+    def start(self, action: str) -> float:
+        """The probability beyond which an action may start."""
+        return self.thresholds.get(action, self.start_threshold)
+
+    @property
+    def lowest_start(self) -> float:
+        """The lowest of all."""
+        return min(self.start_threshold, *self.thresholds.values()) if self.thresholds else self.start_threshold
+
+    def end(self, action: str) -> float:
+        """The probability below which an action may end."""
+        return min(self.end_threshold, self.start(action))
 
 
 @dataclass(frozen=True)
@@ -163,12 +194,14 @@ class EventDecoder:
 
     def _confirmed(self, timeline: Timeline) -> list[tuple[int, int]]:
         """The actions that there is evidence enough for, and the cell up to which there is most."""
-        threshold, confirm_s = self._settings.start_threshold, self._settings.confirm_s
+        confirm_s = self._settings.confirm_s
         first = max(timeline.first, timeline.stop - round(EVIDENCE_S * 1e9 / timeline.cell_ns))
         found = []
-        for action in (number - 1 for number in timeline.newly_reached(threshold)):  # elsewhere evidence is what it was
+        # Elsewhere evidence is what it was.
+        for action in (number - 1 for number in timeline.newly_reached(self._settings.lowest_start)):
             if action < 0 or action in self._running:
                 continue
+            threshold = self._settings.start(self._actions[action])
             since = max(self._free_from[action], first)
             own = timeline.posterior(since, timeline.stop, action + 1)
             up = (own >= threshold).nonzero()[0]
@@ -206,7 +239,8 @@ class EventDecoder:
         """Set start and stop to the stretch around the anchor where the probability stays up; false: there is none."""
         begin = max(timeline.first, self._free_from[action])
         rest = self._rest(timeline, begin)
-        up = ((probability[begin - timeline.first :] >= self._settings.end_threshold) & ~rest).nonzero()[0]
+        end = self._settings.end(self._actions[action])
+        up = ((probability[begin - timeline.first :] >= end) & ~rest).nonzero()[0]
         patience = self._patience(timeline)
         rested = np.add.accumulate(rest)[up]
         breaks = ((up[1:] - up[:-1] - 1 >= patience) | (rested[1:] > rested[:-1])).nonzero()[0].tolist()

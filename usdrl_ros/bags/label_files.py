@@ -97,13 +97,13 @@ def read_pku_mmd(path: Path, frame_rate: float, classes: Sequence[str]) -> list[
         raise LabelError(f"{path}: is empty; where nothing happens, give a .csv file with a heading alone")
     labels = []
     for row in rows:
-        numbers = [number_of(cell) for cell in row.cells]
-        if not 3 <= len(numbers) <= 4 or None in numbers or any(abs(float(number or 0)) > 1e12 for number in numbers):
+        numbers = [number for cell in row.cells if (number := number_of(cell)) is not None and abs(number) < 10**12]
+        if not 3 <= len(row.cells) <= 4 or len(numbers) != len(row.cells):
             raise LabelError(
                 f"{row.where}: '{short(','.join(row.cells))}' is no label; expected class,start,end,confidence in "
                 f"frames, as PKU-MMD has them"
             )
-        action, start, end = (float(number or 0) for number in numbers[:3])
+        action, start, end = map(float, numbers[:3])
         if action != math.floor(action) or not 1 <= action <= len(classes):
             raise LabelError(
                 f"{row.where}: class {short(row.cells[0])}, expected 1 to {len(classes)}; name yours with --classes"

@@ -20,7 +20,7 @@ from rich.live import Live
 from usdrl_ros.bags.reader import TRUTH, BagError, read_topics
 from usdrl_ros.bags.skeletons import find_skeletons
 from usdrl_ros.bags.writer import BagWriter, write_recording
-from usdrl_ros.demo.actor import ACTIONS, play, random_script
+from usdrl_ros.demo.actor import ACTIONS, DEMO_SEED, play, random_script
 from usdrl_ros.demo.screen import live_screen, result_table
 from usdrl_ros.evaluation.metrics.detection import compare, intervals_of_events, intervals_of_truth
 from usdrl_ros.evaluation.report.timeline import save_timeline
@@ -31,9 +31,6 @@ from usdrl_ros.sources.reader import Source, SourceError, SourceReader
 
 if TYPE_CHECKING:
     from usdrl_ros.nodes.observer import Observer
-
-SEED = 7
-"""Of the demo's scene. Training uses seeds from 100,000 on."""
 
 
 class DemoError(Exception):
@@ -61,7 +58,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=1.0, help="times real time; default: %(default)s")
     parser.add_argument("--people", type=int, default=2, help="people in the acted scene; default: %(default)s")
     parser.add_argument("--actions", type=int, default=7, help="actions of each; default: %(default)s")
-    parser.add_argument("--seed", type=int, default=SEED, help="of the acted scene; default: %(default)s")
+    parser.add_argument("--seed", type=int, default=DEMO_SEED, help="of the acted scene; default: %(default)s")
     parser.add_argument("--output", type=Path, default=Path("demo_out"), help="directory; default: %(default)s")
     options = parser.parse_args(arguments)
     for name, low, high in (("rate", 0.05, 20.0), ("people", 1, 6), ("actions", 2, 50)):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from usdrl_ros.demo.body import CHANNELS, INDEX, LAYOUTS, POINTS, SIDES, Body, turn_x, turn_y, turn_z
+from usdrl_ros.demo.extra_motions import EXTRA_MOTIONS
 from usdrl_ros.demo.idling import idle
 from usdrl_ros.demo.motions import MOTIONS
 from usdrl_ros.demo.occlusion import hidden
@@ -21,6 +22,10 @@ from usdrl_ros.recording import Recording, Segment
 ACTIONS = tuple(MOTIONS)
 """What the actor can do, by the names of the vocabulary."""
 
+DEMO_SEED = 7
+"""Of the demo's scene. Training uses seeds from 100,000 on."""
+
+_ALL_MOTIONS = MOTIONS | EXTRA_MOTIONS
 _TRUNK = [POINTS.index("SpineBase"), POINTS.index("SpineShoulder")]
 _STANDING_ONLY = ("walk", "sit_down", "pick_up", "carry")
 
@@ -190,7 +195,7 @@ def _check(person_id: str, script: Sequence[str]) -> None:
     sitting = False
     for number, action in enumerate(script, 1):
         where = f"script of '{person_id}', action {number}"
-        if action not in MOTIONS:
+        if action not in _ALL_MOTIONS:
             raise ValueError(f"{where}: unknown '{action}', the actor knows {', '.join(ACTIONS)}")
         if action == "stand_up" and not sitting:
             raise ValueError(f"{where}: stand_up needs a sit_down before it")
@@ -219,7 +224,7 @@ def _perform(performer: Performer, person_id: str, script: Sequence[str], idle_s
         performer.following = action
         idle(performer, performer.between(*idle_s))
         performer.following = following
-        start, end = MOTIONS[action](performer)
+        start, end = _ALL_MOTIONS[action](performer)
         segments.append(Segment(start, end, action, person_id))
     performer.following = None
     idle(performer, performer.between(*idle_s))

@@ -20,8 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from usdrl_ros.actions.events import Event, Phase
 from usdrl_ros.bags.reader import SKELETONS, BagError, read_messages
-from usdrl_ros.demo.__main__ import SEED
-from usdrl_ros.demo.actor import ACTIONS, View, play, random_script
+from usdrl_ros.demo.actor import ACTIONS, DEMO_SEED, View, play, random_script
 from usdrl_ros.evaluation.report.canvas import colours_of
 from usdrl_ros.inference.contract import Engine
 from usdrl_ros.inference.factory import default_model, load_engine
@@ -86,8 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _acted_frames() -> Iterator[Frame]:
-    scripts = {f"person_{i + 1}": random_script(SEED + i, 7, ACTIONS) for i in range(2)}
-    recording = play(scripts, seed=SEED, view=View(azimuth_deg=-12.0, height_m=1.4, tilt_deg=7.0, distance_m=3.6))
+    scripts = {f"person_{i + 1}": random_script(DEMO_SEED + i, 7, ACTIONS) for i in range(2)}
+    recording = play(scripts, seed=DEMO_SEED, view=View(azimuth_deg=-12.0, height_m=1.4, tilt_deg=7.0, distance_m=3.6))
     for index, seconds in enumerate(recording.stamps):
         people = [Person(who, recording.layout, joints[index]) for who, joints in recording.joints.items()]
         yield Frame(10**9 + round(float(seconds) * 1e9), "camera", people)

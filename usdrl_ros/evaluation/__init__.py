@@ -1,5 +1,6 @@
-"""Bags and scores: `python -m usdrl_ros.evaluation BAG ...`.
+"""How good recognition is on bags with truth, and what it missed: `ros2 run usdrl_ros evaluate` and `annotate`.
 
-rosbag2 without ROS (`bags.py`), the library run over bags (`run.py`), PKU-MMD's detection metric and delays
-(`metrics.py`), and what a person looks at (`report.py`).
+`options` says how bags are evaluated, `run` runs the library over one, `batch` over many. `metrics`
+compares events with true actions; `report`, `tables` and `document` show the result to people and
+programs. `command` is the tool.
 """

@@ -31,6 +31,7 @@ from usdrl_ros.evaluation.truth import check_truths, intervals_of_labels
 from usdrl_ros.inference.factory import default_model
 from usdrl_ros.inference.model_file import ModelError
 from usdrl_ros.messages import truth_to_message
+from usdrl_ros.scene.naming import Naming
 from usdrl_ros.sources.reader import SourceError, SourceReader
 
 _NOTE = (
@@ -167,9 +168,9 @@ def _read_skeletons(options: argparse.Namespace, *, whole: bool = True) -> _Skel
     people: set[str] = set()
     with Bag(options.bag) as bag:
         source, topic = find_skeletons(options.bag, bag.topics, source=options.source, topic=options.topic)
-        reader = SourceReader(source)
+        reader, naming = SourceReader(source), Naming()
         for _, record_ns, message in bag.messages([topic]):
-            frame = reader.read(message, record_ns)
+            frame = naming.update(reader.read(message, record_ns))
             if origin_ns is None:
                 origin_ns, frame_id = frame.stamp_ns, frame.frame_id
             newest_ns = max(newest_ns, frame.stamp_ns)

@@ -22,40 +22,46 @@ OptionError = ConfigurationError
 class EvaluationOptions:
     """How bags are evaluated. All fields have defaults: `EvaluationOptions()` is the shipped model on a bag's truth."""
 
-    bags: tuple[str, ...] = option((), "Rosbag2 directories, or .mcap or .db3 files.")
-    model: Path = option(default_model(), "An .onnx file.")
-    engine: str = option("auto", "What runs the model.", choices=ENGINES)
-    precision: str = option("auto", "Numeric precision.", choices=PRECISIONS)
-    settings: Settings = option(Settings(), "Settings of recognition.")
-    source: str = option("", "What the skeletons are; empty: found by the types in the bag.")
-    topic: str = option("", "Topic of the skeletons; empty: the source's.")
-    layout: str = option("", "Joint layout, where the source leaves it open.")
-    association: str = option("auto", "Ids by where people are.", choices=("auto", "on", "off"))
-    inputs: tuple[str, ...] = option((), "Topics of several cameras, as the parameter inputs lists them.")
-    fixed_frame: str = option("", "Frame that stands still, in which people are followed, by the bag's /tf.")
-    transform_timeout_s: float = option(0.2, "Seconds that skeletons wait for a pose.", low=0.0, high=10.0)
-    camera_poses: tuple[str, ...] = option((), "Poses of cameras that stand still: FRAME X Y Z QX QY QZ QW.")
-    mend_skeletons: bool = option(False, "Whether wrong units and swapped sides are mended.")
-
-    truth: str = option("", "Topic of the true actions; empty: /usdrl/ground_truth, if it is there.")
-    labels: Path | None = option(
-        None, "Labels instead of a topic: a file, or a directory of files called like the bags."
+    bags: tuple[str, ...] = option(default=(), help="Rosbag2 directories, or .mcap or .db3 files.")
+    model: Path = option(default=default_model(), help="An .onnx file.")
+    engine: str = option(default="auto", help="What runs the model.", choices=ENGINES)
+    precision: str = option(
+        default="fp32", help="Numeric precision; fp32 makes metrics independent of the machine.", choices=PRECISIONS
     )
-    frame_rate: float | None = option(None, "Frames a second of PKU-MMD's labels.", low=0.1, high=1000.0)
-    classes: tuple[str, ...] = option((), "Names of the classes of PKU-MMD's labels.")
-    names: Mapping[str, str] = option({}, "What the truth calls an action, and what the model calls it.")
-    expect_truth: bool = option(True, "Whether a bag without truth is a fault.")
-    requirements: tuple[str, ...] = option((), "What the metrics must keep, such as mAP_action@0.5>=0.7.")
+    settings: Settings = option(default=Settings(), help="Settings of recognition.")
+    source: str = option(default="", help="What the skeletons are; empty: found by the types in the bag.")
+    topic: str = option(default="", help="Topic of the skeletons; empty: the source's.")
+    layout: str = option(default="", help="Joint layout, where the source leaves it open.")
+    association: str = option(default="auto", help="Ids by where people are.", choices=("auto", "on", "off"))
+    inputs: tuple[str, ...] = option(default=(), help="Topics of several cameras, as the parameter inputs lists them.")
+    fixed_frame: str = option(
+        default="", help="Frame that stands still, in which people are followed, by the bag's /tf."
+    )
+    transform_timeout_s: float = option(default=0.2, help="Seconds that skeletons wait for a pose.", low=0.0, high=10.0)
+    camera_poses: tuple[str, ...] = option(
+        default=(), help="Poses of cameras that stand still: FRAME X Y Z QX QY QZ QW."
+    )
+    mend_skeletons: bool = option(default=False, help="Whether wrong units and swapped sides are mended.")
 
-    json: Path | None = option(None, "File for all metrics and events.")
-    timelines: Path | None = option(None, "Directory for a plot of each bag.")
-    report: Path | None = option(None, "Directory for report.html and its plots.")
-    strips: int = option(40, "Misses and false events in the report.", low=0, high=10_000)
+    truth: str = option(default="", help="Topic of the true actions; empty: /usdrl/ground_truth, if it is there.")
+    labels: Path | None = option(
+        default=None, help="Labels instead of a topic: a file, or a directory of files called like the bags."
+    )
+    frame_rate: float | None = option(default=None, help="Frames a second of PKU-MMD's labels.", low=0.1, high=1000.0)
+    classes: tuple[str, ...] = option(default=(), help="Names of the classes of PKU-MMD's labels.")
+    names: Mapping[str, str] = option(default={}, help="What the truth calls an action, and what the model calls it.")
+    expect_truth: bool = option(default=True, help="Whether a bag without truth is a fault.")
+    requirements: tuple[str, ...] = option(default=(), help="What the metrics must keep, such as mAP_action@0.5>=0.7.")
 
-    jobs: int | None = option(None, "Bags at a time.", low=1, high=512)
-    dask: str = option("", "Address of a Dask scheduler that runs the bags, such as tcp://host:8786.")
-    live: bool = option(False, "Through the real nodes over DDS, with the latency of messages.")
-    rate: float = option(1.0, "Speed of a live run, times real time.", low=0.05, high=20.0)
+    json: Path | None = option(default=None, help="File for all metrics and events.")
+    timelines: Path | None = option(default=None, help="Directory for a plot of each bag.")
+    report: Path | None = option(default=None, help="Directory for report.html and its plots.")
+    strips: int = option(default=40, help="Misses and false events in the report.", low=0, high=10_000)
+
+    jobs: int | None = option(default=None, help="Bags at a time.", low=1, high=512)
+    dask: str = option(default="", help="Address of a Dask scheduler that runs the bags, such as tcp://host:8786.")
+    live: bool = option(default=False, help="Through the real nodes over DDS, with the latency of messages.")
+    rate: float = option(default=1.0, help="Speed of a live run, times real time.", low=0.05, high=20.0)
 
     def __post_init__(self) -> None:
         if self.labels is not None and self.truth:

@@ -49,7 +49,7 @@ def first_message_class(names: Sequence[str], packages: Sequence[str], wanted_by
         steps.append(f"add {' and '.join(others)} to your workspace")
     raise MissingMessagesError(
         f"{wanted_by} needs the message {' or '.join(names)}, which is not installed: {', or '.join(steps)}; then "
-        "source ROS 2 and the workspace anew, and start again"
+        "source ROS 2 and the workspace again, and restart"
     )
 
 

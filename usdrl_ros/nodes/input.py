@@ -24,6 +24,7 @@ from usdrl_ros.nodes.hearing import Hearing
 from usdrl_ros.parameters import ParameterError
 from usdrl_ros.problems import Problem
 from usdrl_ros.skeleton.person import Frame
+from usdrl_ros.sources.limits import MOST_PEOPLE
 from usdrl_ros.sources.reader import SourceError, SourceReader, load_source, source_names
 from usdrl_ros.sources.serialized import decoder
 
@@ -55,14 +56,17 @@ class SkeletonInput:
         self._node, self._monitor = node, monitor
         try:
             source = load_source(values["source"])
-            self._reader = SourceReader(source, layout=values["layout"], association=values["association"])
+            most = max(MOST_PEOPLE, values["max_people"])
+            self._reader = SourceReader(
+                source, layout=values["layout"], association=values["association"], most_people=most
+            )
             self.type_name, self._message_class = first_message_class(
                 source.message_types, source.packages, f"source '{source.name}'"
             )
         except (SourceError, MissingMessagesError) as error:
             raise ParameterError(str(error)) from error
         whole = partial(deserialize_message, message_type=self._message_class)
-        self._decode = decoder(source, self.type_name, message_class, whole)
+        self._decode = decoder(source, self.type_name, message_class, whole, most)
         self.source = source
         self.topic = node.resolve_topic_name(values["input_topic"] or source.topic)
         reliability = values["input_reliability"]

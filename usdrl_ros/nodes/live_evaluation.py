@@ -27,6 +27,7 @@ from usdrl_ros.msg import ActionEvent, ActionScores, ActionVocabulary
 from usdrl_ros.nodes.conversion import MissingMessagesError, first_message_class
 from usdrl_ros.nodes.live import LiveError, play_live
 from usdrl_ros.problems import Problem
+from usdrl_ros.scene.naming import Naming
 from usdrl_ros.skeleton.canonical import to_ntu25
 from usdrl_ros.sources.reader import SourceError, SourceReader
 
@@ -47,7 +48,7 @@ class Listener(Node):
 
     def __init__(self, context: Context, topic: str, reader: SourceReader, notes: RunNotes) -> None:
         super().__init__("evaluation", context=context)
-        self._reader, self.notes = reader, notes
+        self._reader, self._naming, self.notes = reader, Naming(), notes
         self._arrived: dict[int, float] = {}
         self.vocabulary: ActionVocabulary | None = None
         self.latencies_s: list[float] = []
@@ -64,7 +65,7 @@ class Listener(Node):
     def _take_skeletons(self, message: Any) -> None:
         now = time.monotonic()
         frame = self._reader.read(message, time.time_ns())
-        self.notes.add_frame(to_ntu25(frame))
+        self.notes.add_frame(to_ntu25(self._naming.update(frame)))
         self._arrived.setdefault(frame.stamp_ns, now)
         if len(self._arrived) > _OPEN_STAMPS:
             del self._arrived[next(iter(self._arrived))]

@@ -24,7 +24,7 @@ _ABOVE_HEAD_M = 0.25
 
 
 class RunningActions:
-    """What each person is doing, from the events told so far. Thread-safe."""
+    """What each person is doing, from the events published so far. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""The observer: a node that listens to everything around recognition, records it, and keeps what a screen shows."""
+"""The observer: a node that records everything around recognition, and keeps what a screen shows."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Observer(Node):
         self.events: list[Event] = []
         self.truth: list[Event] = []
         self.vocabulary: ActionVocabulary | None = None
-        self.problems: dict[str, int] = {}  # by cause, as the perception node last told in its diagnostics
+        self.problems: dict[str, int] = {}  # by cause, as the newest diagnostics of the perception node have them
         latched = QoSProfile(
             depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE
         )

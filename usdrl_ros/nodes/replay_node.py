@@ -1,7 +1,7 @@
 """The replay node: plays a rosbag2 bag (sqlite3 or MCAP) onto its topics, with the bag's clock on `/clock`.
 
 Messages are published as they were recorded, without decoding. What this package publishes itself is left out, so that
-a recording of a run can be recognised anew.
+a recording of a run can be recognised again.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class ReplayNode(Node):
                 return
 
     def play(self, bag: Bag, stop: threading.Event) -> None:
-        """Play once from the beginning; returns early when told to stop.
+        """Play once from the beginning; returns early once `stop` is set.
 
         Raises:
             BagError: The bag is damaged; what comes before has been played.
@@ -142,18 +142,18 @@ class ReplayNode(Node):
             due = began + (stamp_ns - first_ns) * 1e-9 / self._rate
             while not stop.is_set() and (wait_s := due - time.monotonic()) > 0:
                 stop.wait(min(wait_s, _CLOCK_PERIOD_S))
-                self._tell_time(min(stamp_ns, first_ns + round((time.monotonic() - began) * self._rate * 1e9)))
+                self._publish_clock(min(stamp_ns, first_ns + round((time.monotonic() - began) * self._rate * 1e9)))
             if stop.is_set():
                 break
             latest_s = max(latest_s, time.monotonic() - due)
-            self._tell_time(stamp_ns)
+            self._publish_clock(stamp_ns)
             self._publishers_by_topic[connection.topic].publish(data)
             sent += 1
         late = f", up to {latest_s:.2f} s late: the machine is too slow for this rate" if latest_s > 0.2 else ""
         self.get_logger().info(f"played {sent} messages in {time.monotonic() - began:.1f} s{late}")
 
     def flush(self) -> None:
-        """Wait until the subscribers have got all; DDS tells within seconds."""
+        """Wait until the subscribers have received everything, a few seconds at most."""
         for name, publisher in self._publishers_by_topic.items():
             if not publisher.wait_for_all_acked(Duration(seconds=5.0)):
                 self.get_logger().warning(f"a subscriber of {name} has not got all messages")
@@ -170,7 +170,7 @@ class ReplayNode(Node):
             self.get_logger().info(f"left out: {_list(left_out)}")
         return {name: topic for name, topic in topics.items() if name not in left_out}
 
-    def _tell_time(self, now_ns: int) -> None:
+    def _publish_clock(self, now_ns: int) -> None:
         if self._clock_publisher is not None:
             self._clock_publisher.publish(Clock(clock=Time(nanoseconds=now_ns).to_msg()))
 
@@ -194,7 +194,7 @@ def _parse(arguments: list[str]) -> list[Parameter]:
 
 
 def replay(arguments: Sequence[str], stop: threading.Event) -> int:
-    """Play the bag until its end or until told to stop; the exit code."""
+    """Play the bag until its end or until `stop` is set; return the exit code."""
     if stop.is_set():
         return 0
     node = ReplayNode(arguments, parameter_overrides=_parse(remove_ros_args(list(arguments))))

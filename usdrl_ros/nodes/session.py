@@ -7,8 +7,10 @@ Model, engine, recognizer, input and outputs live from `configure` to `cleanup`;
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +25,15 @@ from usdrl_ros.nodes.outputs import Outputs
 from usdrl_ros.nodes.stamps import StampWatch
 from usdrl_ros.nodes.statistics import Statistics
 from usdrl_ros.nodes.status import Status, silent, standing, watching
+from usdrl_ros.nodes.transforms import TransformFeed
 from usdrl_ros.nodes.worker import End, Worker
 from usdrl_ros.parameters import settings_of
 from usdrl_ros.problems import Problem
 from usdrl_ros.recognizer import Recognizer, Step
+from usdrl_ros.scene.placing import Placing
+from usdrl_ros.scene.scene import Scene
+from usdrl_ros.skeleton.person import Frame
+from usdrl_ros.sources.inputs import read_inputs
 
 _PROBE_PERIOD_S = 5.0
 """Least wall time between two looks at whether a silent subscription is deaf."""
@@ -57,7 +64,11 @@ class Session:
         self._stamped = False  # whether a message had a stamp of its own: then one without moves no clock
         with ExitStack() as stack:
             self.info = read_model_file(model).info  # faults of the model file come before the slow work
-            self._input = SkeletonInput(node, values, monitor=monitor)
+            self._inputs = [SkeletonInput(node, each, monitor=monitor) for each in _values_of_inputs(values)]
+            self._transforms, self._placing = None, None
+            if fixed_frame := values["fixed_frame"]:
+                self._transforms = TransformFeed(node, fixed_frame, values["camera_poses"], monitor)
+                self._placing = Placing(fixed_frame, self._transforms.transforms, values["transform_timeout_s"])
             self._outputs = Outputs(node, self.info, values, monitor)
             stack.callback(self._outputs.close)
             self._engine = stack.enter_context(
@@ -71,7 +82,8 @@ class Session:
                     log=node.get_logger().info,
                 )
             )
-            self._recognizer = Recognizer(self._engine, settings_of(values))
+            scene = Scene(self.info.actions, people=self.info.people, mend=values["mend_skeletons"])
+            self._recognizer = Recognizer(self._engine, settings_of(values), scene=scene)
             self._closing = stack.pop_all()
 
     @property
@@ -99,14 +111,20 @@ class Session:
         self._stamps.clear()
         self._message_at = self._moved_at = time.monotonic()
         self._awaits_first, self._stamped = True, False
-        self._input.open(self._on_message)
-        return f"{self._input.topic} (source '{self._input.source.name}', {self._input.type_name})"
+        if self._transforms is not None:
+            self._transforms.open(self._on_transforms)
+        for each in self._inputs:
+            each.open(partial(self._on_message, each))
+        return ", ".join(f"{each.topic} (source '{each.source.name}', {each.type_name})" for each in self._inputs)
 
     def stop(self) -> None:
         """Unsubscribe, and end what runs."""
         if self._worker is None:
             return
-        self._input.close()
+        for each in self._inputs:
+            each.close()
+        if self._transforms is not None:
+            self._transforms.close()
         self._worker.stop()
         self._worker = None
         self._outputs.flush(seconds=0.2)
@@ -135,7 +153,8 @@ class Session:
         now, timeout_s = time.monotonic(), self._values["input_timeout_s"]
         if self.running and now - self._message_at > timeout_s and now - self._probed_at > _PROBE_PERIOD_S:
             self._probed_at = now
-            self._input.probe()
+            for each in self._inputs:
+                each.probe()
 
     def status(self) -> tuple[Status, dict[str, str]]:
         """How it goes, and the values for `/diagnostics`."""
@@ -144,15 +163,17 @@ class Session:
         problem = self._monitor.recent_problem()
         status = watching(len(running), problem, self._statistics)
         if now - self._message_at > timeout_s and problem is None:
-            status = silent(self._input.topic, now - self._message_at, self._input.why_silent())
+            why = "; ".join(dict.fromkeys(each.why_silent() for each in self._inputs))
+            status = silent(self._topics, now - self._message_at, why)
             if self._awaits_first:  # so it may be set up wrongly; later silence is the publisher's affair
                 self._awaits_first = False
                 self._node.get_logger().warning(status.message)
         elif now - self._moved_at > timeout_s:
-            status = standing(self._input.topic, now - self._moved_at, problem)
+            status = standing(self._topics, now - self._moved_at, problem)
         values = {
-            "source": self._input.source.name,
-            "topic": self._input.topic,
+            "source": ", ".join(dict.fromkeys(each.source.name for each in self._inputs)),
+            "topic": self._topics,
+            **self._camera_values(),
             "people": str(len(running)),
             "running actions": str(sum(map(len, running.values()))),
             "open events": str(self._outputs.open_events),
@@ -160,18 +181,40 @@ class Session:
         }
         return status, values
 
-    def _on_message(self, message: bytes) -> None:
+    @property
+    def _topics(self) -> str:
+        return ", ".join(each.topic for each in self._inputs)
+
+    def _camera_values(self) -> dict[str, str]:
+        """What `/diagnostics` shows of the fixed frame."""
+        if self._placing is None:
+            return {}
+        lacking = {"transform": self._placing.fault} if self._placing.fault else {}
+        return {
+            "fixed frame": self._placing.fixed_frame,
+            "waiting for transforms": str(self._placing.waiting),
+            **lacking,
+        }
+
+    def _on_transforms(self) -> None:
+        """Take the messages that have waited for the pose of their camera."""
+        if self._placing is not None and self._placing.waiting:
+            self._observe(self._placing.poll())
+
+    def _on_message(self, skeletons: SkeletonInput, message: bytes) -> None:
         self._message_at, self._awaits_first = time.monotonic(), False
         self._monitor.count("messages")
         try:
-            self._take(message)
+            self._take(skeletons, message)
         except MalformedMessageError as error:  # it has no stamp, so it moves no clock
             self._monitor.report([error.problem])
         except Exception as error:  # else rclpy ends the node
             self._monitor.failed(error)
 
-    def _take(self, message: bytes) -> None:
-        frame = self._input.read(message)
+    def _take(self, skeletons: SkeletonInput, message: bytes) -> None:
+        frame = skeletons.read(message)
+        if len(self._inputs) > 1:
+            frame = replace(frame, camera=skeletons.topic)
         unstamped = any(problem.cause == "no_stamp" for problem in frame.problems)
         if not frame.stamp_ns or (unstamped and self._stamped):
             why = "and there is no /clock to take the time from"
@@ -189,13 +232,19 @@ class Session:
             fault = "message ignored: its stamp is not newer than the last"
             self._monitor.report([Problem("stamps_stand_still", fault)])
             return
-        frame = self._recognizer.observe(frame)
-        if moved and self._worker is not None:
+        if moved:
             self._moved_at = time.monotonic()
-            self._worker.notify()  # the step need not wait for the rest
-        self._statistics.people(frame.people)
-        self._monitor.report(frame.problems)
-        self._outputs.publish_people(frame)
+        self._observe([frame] if self._placing is None else self._placing.push(frame), moved=moved)
+
+    def _observe(self, frames: Sequence[Frame], *, moved: bool = True) -> None:
+        """Take frames into recognition."""
+        for frame in frames:
+            taken = self._recognizer.observe(frame)
+            if moved and self._worker is not None:
+                self._worker.notify()  # the step need not wait for the rest
+            self._statistics.people(taken.people)
+            self._monitor.report(taken.problems)
+            self._outputs.publish_people(taken)
 
     def _publish_step(self, step: Step, duration_s: float) -> None:
         self._monitor.count("steps")
@@ -213,7 +262,7 @@ class Session:
         if why is End.INPUT_STOPPED:
             self._stamps.clear_newest()
         ended = self._outputs.end_events(events)
-        topic, timeout_s = self._input.topic, self._values["input_timeout_s"]
+        topic, timeout_s = self._topics, self._values["input_timeout_s"]
         if why is End.INPUT_STOPPED:
             silence = f"no skeletons on {topic} for {timeout_s} s"
             if time.monotonic() - self._message_at < timeout_s:
@@ -222,3 +271,19 @@ class Session:
         elif why is End.STEPS_FAILED:
             fault = f"every step has failed for {timeout_s} s: ended {ended} actions; see internal_error"
             self._monitor.report([Problem("steps_fail", fault)])
+
+
+def _values_of_inputs(values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The parameters of each input: the entries of `inputs`, else the one that `input_topic` and `source` name."""
+    inputs = [
+        {
+            **values,
+            "input_topic": each.topic,
+            "source": each.source,
+            "layout": each.layout or values["layout"],
+            "input_reliability": each.reliability if each.reliability != "source" else values["input_reliability"],
+            "input_depth": each.depth or values["input_depth"],
+        }
+        for each in read_inputs(values["inputs"])
+    ]
+    return inputs or [dict(values)]

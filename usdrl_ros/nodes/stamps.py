@@ -16,9 +16,9 @@ class StampWatch:
         return self._newest_ns is not None
 
     def moved(self, stamp_ns: int, jump_s: float) -> bool:
-        """Whether a message is newer than all before it, or begins anew after a jump back by more than `jump_s`.
+        """Whether a message is newer than all before it, or the clock has jumped back by more than `jump_s`.
 
-        After `clear_newest` any stamp that is newer than that of the message before is a beginning.
+        After `clear_newest` any stamp that is newer than that of the message before starts again.
         """
         last_ns, self._last_ns = self._last_ns, stamp_ns
         newest_ns = self._newest_ns  # another thread may clear it

@@ -12,13 +12,13 @@ from usdrl_ros.skeleton.layouts import load_layout
 from usdrl_ros.skeleton.person import Person
 
 WINDOW_S = 5.0
-"""Seconds that a figure of the input looks back."""
+"""Seconds over which the input is measured."""
 _STEPS = 600
-"""Steps that a figure of the speed looks back: a minute at 10 Hz."""
+"""Steps over which the speed is measured: a minute at 10 Hz."""
 _JOINTS_PERIOD_S = 0.1
-"""Least time between two looks at the joints: counting them all costs more than it tells."""
+"""Least time between two looks at the joints: measuring each message would cost too much."""
 PLAUSIBLE_AGE_S = (-0.1, 5.0)
-"""Stamps older or newer than this do not come from the node's clock; nothing is said of their latency."""
+"""Stamps older or newer than this do not come from the node's clock; their age is no latency."""
 
 
 class Statistics:
@@ -29,7 +29,7 @@ class Statistics:
         self.clear()
 
     def clear(self) -> None:
-        """Forget all: the node begins anew."""
+        """Forget everything."""
         with self._lock:
             self._arrivals: deque[float] = deque()
             self._ages: deque[tuple[float, float]] = deque()
@@ -108,7 +108,7 @@ class Statistics:
             return float(np.mean([sample[column] for sample in self._joints])) if self._joints else None
 
     def values(self) -> dict[str, str]:
-        """All figures, as /diagnostics shows them."""
+        """All values, as /diagnostics shows them."""
         with self._lock:
             durations, latencies = list(self._durations), list(self._latencies)
         values = {"input rate Hz": f"{self.rate_hz:.1f}"}

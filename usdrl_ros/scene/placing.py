@@ -118,6 +118,9 @@ class Placing:
             self.fault = ""
             return placed(frame, found.pose, self.fixed_frame)
         self.fault = found.fault
+        if not found.pending:  # it is older than what is kept: the newest pose would be of another time
+            fault = f"skeletons in '{frame.frame_id}' cannot be placed in '{self.fixed_frame}': {found.fault}"
+            return _left_out(frame, self.fixed_frame, Problem("transform_missing", fault))
         if not use_latest:
             return None
         latest = self._transforms.latest(self.fixed_frame, frame.frame_id)

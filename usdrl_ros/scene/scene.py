@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from usdrl_ros.problems import Problem
+from usdrl_ros.problems import Problem, shown
 from usdrl_ros.scene.fusion import Fusion
+from usdrl_ros.scene.naming import Naming
 from usdrl_ros.scene.pairing import Pairing
 from usdrl_ros.scene.subject import Subject
 from usdrl_ros.skeleton.body import BodyCheck
@@ -51,6 +52,7 @@ class Scene:
     def __init__(self, actions: Sequence[str] = (), *, people: int = 1, mend: bool = False) -> None:
         self._actions = tuple(actions)
         self._mend = mend
+        self._naming = Naming()
         self._checks: dict[str, BodyCheck] = {}
         pairing = Pairing()
         self._pairing = pairing if people > 1 and pairing.interactions & set(actions) else None
@@ -60,6 +62,7 @@ class Scene:
 
     def update(self, frame: Frame) -> SceneFrame:
         """Take a frame of people in NTU-25, as `skeleton.canonical.to_ntu25` gives them."""
+        frame = self._naming.update(frame)
         frame = self._checked(frame)
         if frame.camera and frame.camera != frame.frame_id:  # it has been placed
             fused = self._fusion.update(frame)
@@ -84,7 +87,7 @@ class Scene:
             check = self._checks[camera] = BodyCheck(mend=self._mend)
         problems = list(frame.problems)
         joints = np.stack([person.joints for person in frame.people])
-        names = [person.person_id for person in frame.people]
+        names = [shown(person.person_id) for person in frame.people]
         placed = frame.pose is not None
         origin = frame.pose[:3, 3] if frame.pose is not None else None
         checked = check.check(frame.stamp_ns, joints, names, problems, up=_UP if placed else None, camera=origin)
@@ -116,7 +119,7 @@ class Scene:
             people = [replace(person, person_id=f"{camera}/{person.person_id}") for person in people]
         problems = list(frame.problems)
         if changed:
-            names = ", ".join(f"'{name}'" for name in self._cameras[:4])
+            names = ", ".join(f"'{shown(name)}'" for name in self._cameras[:4])
             fault = f"skeletons come in several frames ({names}), and fixed_frame is not set"
             what = "people of each are followed on their own; set fixed_frame to a frame that tf connects them to"
             problems.append(Problem("several_cameras", f"{fault}: {what}"))

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from usdrl_ros.problems import Problem
+from usdrl_ros.problems import Problem, person_name
 from usdrl_ros.skeleton.layouts import LayoutError, load_layout
 from usdrl_ros.skeleton.person import Frame, Person
 
@@ -38,10 +38,10 @@ def to_ntu25(frame: Frame, least_confidence: float = 0.0) -> Frame:
         except ValueError as error:  # the same for all of the group
             cause = "unknown_layout" if isinstance(error, LayoutError) else "wrong_size"
             for i in group:
-                problems[i].append(Problem(cause, f"person '{people[i].person_id}' ignored at this stamp: {error}"))
+                problems[i].append(Problem(cause, f"{person_name(people[i].person_id)} ignored at this stamp: {error}"))
             continue
         for i, (joints, confidence, far) in zip(group, found, strict=True):
-            name = f"person '{people[i].person_id}'"
+            name = person_name(people[i].person_id)
             if far:
                 fault = f"{far} joints farther than {FARTHEST_M:g} m count as unseen"
                 problems[i].append(Problem("far_away", f"{name}: {fault}; positions must be in metres"))

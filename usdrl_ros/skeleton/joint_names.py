@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 
 Rule = list[str] | str
+Choice = tuple[str, ...] | str
 
 _SIDES = {"l": "Left", "left": "Left", "r": "Right", "right": "Right"}
 _PARTS = {
@@ -70,27 +71,37 @@ def part_of(name: str) -> str:
     return f"{part}{sides[0]}" if sided and len(sides) == 1 else "" if sided or sides else part
 
 
-def rules_of(names: Sequence[str]) -> dict[str, Rule]:
-    """For each joint of NTU-25 its rule, as a layout's file has it; "none" where the names say nothing of it."""
+def rules_of(names: Sequence[str]) -> dict[str, list[Rule]]:
+    """For each joint of NTU-25 its rules: the first, and those for while that is unseen; "none" where there is none."""
     offered: dict[str, list[str]] = {}
     for name in names:
         offered.setdefault(part_of(name), []).append(name)
-    rules = {joint: _first(choices, offered) for joint, choices in _CENTRE.items()}
-    rules["Neck"] = list(offered["Neck"]) if {"Neck", "UpperSpine"} <= offered.keys() else "neck"
+    rules = {joint: _rules(choices, offered) for joint, choices in _CENTRE.items()}
+    rules["Neck"] = [list(offered["Neck"]), "neck"] if {"Neck", "UpperSpine"} <= offered.keys() else ["neck"]
     for side in ("Left", "Right"):
         for part, choices in _SIDED.items():
             of_side = tuple(one if isinstance(one, str) else tuple(name + side for name in one) for one in choices)
-            rules[part + side] = _first(of_side, offered)
+            rules[part + side] = _rules(_first_offered(of_side, offered), offered)
         # A tracker's "hand" without a wrist is where the forearm ends.
-        if rules[f"Wrist{side}"] == rules[f"Hand{side}"] and f"HandTip{side}" not in offered:
-            rules[f"HandTip{side}"] = "same_as_hand"
+        if rules[f"Wrist{side}"][0] == rules[f"Hand{side}"][0] and f"HandTip{side}" not in offered:
+            rules[f"HandTip{side}"] = ["same_as_hand"]
     return rules
 
 
-def _first(choices: Sequence[tuple[str, ...] | str], offered: dict[str, list[str]]) -> Rule:
+def _first_offered(choices: Sequence[Choice], offered: dict[str, list[str]]) -> list[Choice]:
+    """The first choice that the names offer, and the derivations: a limb's joint is not where the next one is."""
+    parts = [choice for choice in choices if not isinstance(choice, str) and all(part in offered for part in choice)]
+    return [*parts[:1], *(choice for choice in choices if isinstance(choice, str))]
+
+
+def _rules(choices: Sequence[Choice], offered: dict[str, list[str]]) -> list[Rule]:
+    """All choices that the names offer; of several names of one part also each alone, since one may be unseen."""
+    found: list[Rule] = []
     for choice in choices:
         if isinstance(choice, str):
-            return choice
-        if all(part in offered for part in choice):
-            return [name for part in choice for name in offered[part]]
-    return "none"
+            found += [choice] if choice != "none" or not found else []
+        elif all(part in offered for part in choice):
+            names = [name for part in choice for name in offered[part]]
+            found.append(names)
+            found += [[name] for name in names] if len(choice) == 1 and len(names) > 1 else []
+    return found

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 
+from usdrl_ros.problems import shown
 from usdrl_ros.resources import data_directory
 from usdrl_ros.skeleton.joint_names import part_of, rules_of
 
@@ -34,7 +35,7 @@ SPINE_BASE, SPINE_MID, SHOULDER_LEFT, SHOULDER_RIGHT = (
 )
 
 # How far along its sources a derived joint lies; {side} is the side of the joint that the rule stands for. The hand is
-# fitted on five Kinect sets (`training.derived_joints`, figures in docs/sources.md); no recording that we have shows
+# fitted on five Kinect sets (docs/sources.md); no recording that we have shows
 # the others as people have them: SpineMid is the middle, the neck and the tip are as Kinect v2 draws them.
 DERIVATIONS: dict[str, dict[str, float]] = {
     "mid": {"SpineBase": 0.5, "SpineShoulder": 0.5},
@@ -46,7 +47,8 @@ DERIVATIONS: dict[str, dict[str, float]] = {
 }
 
 
-_MOST_JOINTS = 500
+_MOST_JOINTS = 200
+_LONGEST = 16384
 
 
 class LayoutError(ValueError):
@@ -150,19 +152,21 @@ def load_layout(name: str) -> Layout:
     Raises:
         LayoutError: There is none of this name, its file contradicts itself, or no rule is found by the names.
     """
+    if len(name) > _LONGEST:
+        raise LayoutError(f"joint layout of {len(name)} characters, expected at most {_LONGEST}: {shown(name, 40)}")
     if "," in name:
         return _by_joint_names(name)
     return _by_file(name)
 
 
-@cache
+@lru_cache(maxsize=64)  # the name may come from the network
 def _by_file(name: str) -> Layout:
     path = Path(name).expanduser()
     if path.suffix not in (".yaml", ".yml"):
         if name not in available_layouts():
             raise LayoutError(
-                f"unknown joint layout '{name}'; known are {', '.join(available_layouts())}; for one of your own give "
-                f"its YAML file, or its joints' names with commas between"
+                f"unknown joint layout '{shown(name)}'; known are {', '.join(available_layouts())}; "
+                f"for one of your own give its YAML file, or its joints' names with commas between"
             )
         path = data_directory("config") / "layouts" / f"{name}.yaml"
     try:
@@ -171,21 +175,27 @@ def _by_file(name: str) -> Layout:
         raise LayoutError(f"joint layout '{name}' ({path}) cannot be used: {error}") from error
 
 
-@lru_cache(maxsize=256)  # the names may come from the network
+@lru_cache(maxsize=32)  # the names may come from the network
 def _by_joint_names(name: str) -> Layout:
     names = tuple(part.strip() for part in name.split(","))
     if len(names) > _MOST_JOINTS:
         raise LayoutError(f"{len(names)} joint names, expected at most {_MOST_JOINTS}")
-    content = {"joints": names, "bones": [], "to_ntu_25": rules_of(names)}
+    rules = rules_of(names)
+    content = {
+        "joints": names,
+        "bones": [],
+        "to_ntu_25": {joint: own[0] for joint, own in rules.items()},
+        "otherwise": {joint: own[1:] for joint, own in rules.items() if own[1:]},
+    }
     try:
         layout = _parse(name, content)
     except ValueError as error:
-        raise LayoutError(f"joint names '{name}' cannot be used: {error}") from error
+        raise LayoutError(f"joint names '{shown(name)}' cannot be used: {shown(error, 200)}") from error
     if lost := {"ShoulderLeft", "ShoulderRight"} & set(layout.missing):
         strange = [joint for joint in names if not part_of(joint)]
         raise LayoutError(
-            f"joint names '{name}' cannot be used: none says {' or '.join(sorted(lost))}; not understood: "
-            f"{', '.join(strange) or 'none'}. Give joints such as left_shoulder, left_elbow, left_hip, nose"
+            f"joint names '{shown(name)}' cannot be used: none says {' or '.join(sorted(lost))}; not understood: "
+            f"{shown(', '.join(strange), 200) or 'none'}. Give joints such as left_shoulder, left_elbow, left_hip, nose"
         )
     return layout
 
@@ -198,7 +208,7 @@ def _parse(name: str, content: dict[str, Any]) -> Layout:
     if set(rules) != set(NTU_25):
         raise ValueError(f"to_ntu_25 must give each NTU-25 joint once; wrong: {sorted(set(rules) ^ set(NTU_25))}")
     index = {joint: number for number, joint in enumerate(names)}
-    otherwise: dict[str, list[list[str]]] = content.get("otherwise", {})
+    otherwise: dict[str, list[list[str] | str]] = content.get("otherwise", {})
     if unknown := set(otherwise) - set(NTU_25):
         raise ValueError(f"otherwise: {sorted(unknown)} are no joints of NTU-25")
     fallbacks = []

@@ -38,6 +38,10 @@ class Frame:
         people: In the order of the message.
         problems: What in the message could not be used.
         camera: Which camera saw them; "": the one that `frame_id` names.
+        association: Whose ids come from where they are and how they move: nobody's ("never"), those who have none
+            ("missing", their id is ""), or all ("always", the ids are those of the tracker, and a hint).
+        instant_s: Frames that show one person each, and are no further apart than this, show one instant; 0: each
+            frame is an instant.
         pose: (4, 4) of the camera in `frame_id`, by which the joints were placed there; None where they are in the
             frame of the camera itself.
     """
@@ -47,4 +51,6 @@ class Frame:
     people: list[Person]
     problems: list[Problem] = field(default_factory=list)
     camera: str = ""
+    association: str = "never"
+    instant_s: float = 0.0
     pose: np.ndarray | None = None

@@ -13,12 +13,30 @@ from typing import Any
 
 import numpy as np
 
+from usdrl_ros.sources.limits import CutList
+
 BASE_FORMATS = {
     "boolean": "?", "octet": "B", "char": "B", "byte": "B", "int8": "b", "uint8": "B", "int16": "h", "uint16": "H",
     "int32": "i", "uint32": "I", "int64": "q", "uint64": "Q", "float": "f", "double": "d",
 }  # fmt: skip
 """Formats of `struct` by rosidl's names."""
 _LENGTH = struct.Struct("<I").unpack_from
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many elements of lists are read.
+
+    Args:
+        people_field: Name of the list of people, a field of the message itself; "": there is none.
+        people: How many of it are read: of more the first ones.
+        elements: Of any other list; a message with a longer one is refused.
+    """
+
+    people_field: str = ""
+    people: int = 0
+    elements: int = 2**32
+
 
 Wanted = dict[str, Any]
 """A tree: the wanted fields, and of each the wanted fields in it; {} for all of it."""
@@ -36,8 +54,11 @@ class Field:
 class Plan:
     """How the fields of one message are walked over; `walk` is its decoder."""
 
-    def __init__(self, fields: Iterable[Field], wanted: Wanted, structure: Callable[[str], list[Field]]) -> None:
+    def __init__(
+        self, fields: Iterable[Field], wanted: Wanted, structure: Callable[[str], list[Field]], limits: Limits
+    ) -> None:
         fields = list(fields)
+        self._limits = limits
         self._names = tuple(field.name for field in fields if field.name in wanted)
         self._make = type("Message", (), {"__slots__": self._names})
         self._steps: list[Callable[[memoryview, int, Any], int]] = []
@@ -54,7 +75,7 @@ class Plan:
             else:
                 self._close_block(block, wanted, structure)
                 self._close_skipped(skipped, structure)
-                self._steps.append(_taker(field, wanted[field.name], structure))
+                self._steps.append(_taker(field, wanted[field.name], structure, limits))
         self._close_block(block, wanted, structure)
         self._close_skipped(skipped, structure)
 
@@ -72,10 +93,12 @@ class Plan:
             skipped.clear()
 
     def walk(self, data: memoryview, at: int) -> tuple[Any, int]:
-        """The message that begins at a place, and where it ends."""
+        """The message that begins at a place, and where it ends; below 0 where only its first part has been read."""
         message = self._make()
         for step in self._steps:
             at = step(data, at, message)
+            if at < 0:
+                break
         return message, at
 
 
@@ -157,9 +180,9 @@ def _assembler(
 
 
 def _taker(
-    field: Field, wanted: Wanted, structure: Callable[[str], list[Field]]
+    field: Field, wanted: Wanted, structure: Callable[[str], list[Field]], limits: Limits
 ) -> Callable[[memoryview, int, Any], int]:
-    """Takes a field whose size is told by the data."""
+    """Takes a field whose size is in the data."""
     if field.kind in BASE_FORMATS:
         return _row_taker(field)
     if field.kind == "string":
@@ -167,16 +190,20 @@ def _taker(
     else:
         fields = structure(field.kind)
         everything: Wanted = {inner.name: {} for inner in fields}
-        one = Plan(fields, wanted or everything, structure).walk
+        one = Plan(fields, wanted or everything, structure, Limits(elements=limits.elements)).walk
+    is_people = field.name == limits.people_field
+    most = limits.people if is_people else limits.elements
 
     def many(data: memoryview, at: int, message: Any) -> int:
         count, at = _count(data, at) if field.count < 0 else (field.count, at)
+        if count > most and not is_people:
+            raise ValueError(f"a list '{field.name}' of {count} elements, expected at most {most}")
         found: list[Any] = []
-        for _ in range(count):
+        for _ in range(min(count, most)):
             value, at = one(data, at)
             found.append(value)
-        setattr(message, field.name, found)
-        return at
+        setattr(message, field.name, CutList(found, count) if count > most else found)
+        return at if count <= most else -1  # what follows is not walked to
 
     def single(data: memoryview, at: int, message: Any) -> int:
         value, at = one(data, at)

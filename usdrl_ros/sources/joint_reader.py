@@ -11,34 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from usdrl_ros.problems import Problem
+from usdrl_ros.problems import Problem, shown
 from usdrl_ros.skeleton.layouts import Layout
+from usdrl_ros.sources.limits import MOST_JOINTS, FaultError
+from usdrl_ros.sources.named_joints import is_joint
 from usdrl_ros.sources.source_file import JointFields
 
 Getter = Callable[[Any], Any]
 
-UNREADABLE = (AttributeError, TypeError, ValueError, IndexError, KeyError, OverflowError)
+UNREADABLE = (AttributeError, TypeError, ValueError, IndexError, KeyError, OverflowError, NotImplementedError)
 """What reading an object can raise that is not what it should be."""
-
-_MANY = 10_000
-"""More elements than this are nobody's joints: a guard against a message that would stall the node."""
-
-
-class FaultError(Exception):
-    """Why a person, or a whole message, cannot be used."""
-
-    def __init__(self, cause: str, message: str) -> None:
-        super().__init__(message)
-        self.cause = cause
-
-    @classmethod
-    def of(cls, error: Exception) -> FaultError:
-        """What an exception of `UNREADABLE` says."""
-        if isinstance(error, FaultError):
-            return error
-        if isinstance(error, AttributeError):
-            return cls("missing_field", f"{error}; is the message of the type that the source names?")
-        return cls("malformed", f"cannot be read: {' '.join(str(error).split())}")
 
 
 def getter(path: str) -> Getter:
@@ -80,12 +62,14 @@ class JointReader:
 
     Args:
         fields: Where they are.
-        dimensions: D, coordinates of a joint.
         scale: What positions are multiplied by.
+        most: Elements of a list that are read: of one person's joints, or of everybody's.
+        by_names: Whether the layout is found by the names of the joints: then names of no joint are left out silently.
     """
 
-    def __init__(self, fields: JointFields, dimensions: int, scale: float) -> None:
-        self._fields, self._dimensions, self._scale = fields, dimensions, scale
+    def __init__(self, fields: JointFields, scale: float, *, most: int = MOST_JOINTS, by_names: bool = False) -> None:
+        self._fields, self._scale = fields, scale
+        self._most, self._by_names = most, by_names
         self._values = getter(fields.values) if fields.values else None
         self._confidences = getter(fields.confidences) if fields.confidences else None
         self._elements = getter(fields.elements) if fields.elements else None
@@ -106,8 +90,8 @@ class JointReader:
         """
         assert self._elements is not None
         elements = self._elements(person)
-        if len(elements) > _MANY:
-            raise FaultError("wrong_size", f"{len(elements)} joints, expected at most {_MANY}")
+        if len(elements) > self._most:
+            raise FaultError("wrong_size", f"{len(elements)} joints, expected at most {self._most}")
         return list(elements) if self._keeps is None else [one for one in elements if self._keeps(one)]
 
     def by_person(self, message: Any) -> list[tuple[int, list[Any]]]:
@@ -119,14 +103,14 @@ class JointReader:
         return list(people.items())
 
     def joint_names(self, person: Any) -> tuple[str, ...]:
-        """The names of a person's joints, in the message's order."""
+        """The names of a person's joints, in the order of the message."""
         assert self._name is not None
-        return tuple(str(self._name(element)) for element in self.elements(person))
+        return tuple(map(self._name, self.elements(person)))
 
     def read(
         self, person: Any, layout: Layout, problems: list[Problem], who: str
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Joints (V, D), NaN unseen, and their confidence (V,) 0 to 1, or None.
+        """Joints (V, 3), NaN unseen, and their confidence (V,) 0 to 1, or None.
 
         Args:
             person: What holds the fields; a list of elements where they have been split by person.
@@ -159,12 +143,11 @@ class JointReader:
     def _row(self, person: Any, layout: Layout) -> np.ndarray:
         assert self._values is not None
         values = _floats(self._values(person))
-        expected = self._dimensions * len(layout.joint_names)
+        expected = 3 * len(layout.joint_names)
         if values.size != expected:
-            axes = "x y z" if self._dimensions == 3 else "x y"
-            found = f"{values.size} position values, layout '{layout.name}' needs {expected}"
-            raise FaultError("wrong_size", f"{found} ({axes} of {len(layout.joint_names)} joints)")
-        return values.reshape(-1, self._dimensions)
+            found = f"{values.size} position values, layout '{shown(layout.name)}' needs {expected}"
+            raise FaultError("wrong_size", f"{found} (x y z of {len(layout.joint_names)} joints)")
+        return values.reshape(-1, 3)
 
     def _one_each(self, person: Any, layout: Layout) -> np.ndarray | None:
         if self._confidences is None:
@@ -172,26 +155,26 @@ class JointReader:
         confidence = _floats(self._confidences(person)).reshape(-1)
         expected = len(layout.joint_names)
         if confidence.size not in (0, expected):
-            found = f"{confidence.size} confidences, layout '{layout.name}' needs {expected}, or none"
+            found = f"{confidence.size} confidences, layout '{shown(layout.name)}' needs {expected}, or none"
             raise FaultError("wrong_size", found)
         return confidence if confidence.size else None
 
     def _positions(self, elements: Sequence[Any]) -> np.ndarray:
-        """(n, D)."""
+        """(n, 3)."""
         if not elements:
-            return np.empty((0, self._dimensions), np.float32)
+            return np.empty((0, 3), np.float32)
         rows = list(map(self._position, elements))
         if len(self._fields.position) == 1:
-            if wrong := {len(row) for row in rows} - {self._dimensions}:
-                raise FaultError("wrong_size", f"a joint has {min(wrong)} coordinates, expected {self._dimensions}")
+            if wrong := {len(row) for row in rows} - {3}:
+                raise FaultError("wrong_size", f"a joint has {min(wrong)} coordinates, expected 3")
             if isinstance(rows[0], np.ndarray):
-                return _floats(np.concatenate(rows)).reshape(-1, self._dimensions)
-        return _floats(rows).reshape(-1, self._dimensions)
+                return _floats(np.concatenate(rows)).reshape(-1, 3)
+        return _floats(rows).reshape(-1, 3)
 
     def _ordered(self, elements: Sequence[Any], layout: Layout) -> tuple[np.ndarray, np.ndarray | None]:
         count = len(layout.joint_names)
         if len(elements) < count or (len(elements) > count and not self._fields.longer):
-            raise FaultError("wrong_size", f"{len(elements)} joints, layout '{layout.name}' has {count}")
+            raise FaultError("wrong_size", f"{len(elements)} joints, layout '{shown(layout.name)}' has {count}")
         elements = elements[:count]
         confidence = None if self._confidence is None else _floats(list(map(self._confidence, elements)))
         return self._positions(elements), confidence
@@ -205,8 +188,8 @@ class JointReader:
         if len(set(places)) < len(places) or (places and not (min(places) >= 0 and max(places) < count)):
             elements, places = self._usable(elements, places, layout, problems, who)
         if len(places) < count and "left_out" not in self._fields.unseen:
-            raise FaultError("wrong_size", f"{len(places)} joints, layout '{layout.name}' has {count}")
-        joints = np.full((count, self._dimensions), np.nan, np.float32)
+            raise FaultError("wrong_size", f"{len(places)} joints, layout '{shown(layout.name)}' has {count}")
+        joints = np.full((count, 3), np.nan, np.float32)
         joints[places] = self._positions(elements)
         if self._confidence is None:
             return joints, None
@@ -227,14 +210,17 @@ class JointReader:
     def _usable(
         self, elements: Sequence[Any], places: Sequence[int], layout: Layout, problems: list[Problem], who: str
     ) -> tuple[list[Any], list[int]]:
-        """The elements that have a place of their own; the others are told."""
+        """The elements that have a place of their own; the others are reported."""
         usable: dict[int, Any] = {}
         tell = self._name if self._index is None else self._index
         assert tell is not None
         for element, place in zip(elements, places, strict=True):
-            said = f"{who}: joint {tell(element)!r}"
+            name = tell(element)
+            said = f"{who}: joint '{shown(name)}'"
+            if self._by_names and not is_joint(name):
+                continue
             if not 0 <= place < len(layout.joint_names):
-                known = f"layout '{layout.name}' has {len(layout.joint_names)} joints"
+                known = f"layout '{shown(layout.name)}' has {len(layout.joint_names)} joints"
                 problems.append(Problem("unknown_joint", f"{said} left out: {known}, and it is none of them"))
             elif place in usable:
                 problems.append(Problem("repeated_joint", f"{said} occurs twice, the first is taken"))

@@ -3,24 +3,34 @@
     reader = SourceReader(load_source("zed"))
     frame = reader.read(message)
 
-What is malformed in a message is left out and told as a `Problem`; nothing of it is raised. Positions stay in the frame
-of the message, in metres, so that events say where a person is in a frame that the robot knows.
+What is malformed in a message is left out and reported as a `Problem`; nothing of it is raised. Positions stay in the
+frame of the message, in metres, so that events say where a person is in a frame that the robot knows.
 """
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from usdrl_ros.problems import Problem
+import numpy as np
+
+from usdrl_ros.problems import Problem, person_name, shown
 from usdrl_ros.skeleton.layouts import Layout, LayoutError, load_layout
 from usdrl_ros.skeleton.person import Frame, Person
-from usdrl_ros.sources.joint_reader import UNREADABLE, FaultError, JointReader, getter, keeper
+from usdrl_ros.sources.joint_reader import UNREADABLE, JointReader, getter, keeper
+from usdrl_ros.sources.limits import (
+    LONGEST_ID,
+    LONGEST_LAYOUT,
+    MOST_JOINTS,
+    MOST_PEOPLE,
+    CutList,
+    FaultError,
+    text_of,
+)
+from usdrl_ros.sources.named_joints import JointNames
 from usdrl_ros.sources.source_file import Source, SourceError, load_source, source_names
-
-if TYPE_CHECKING:
-    from usdrl_ros.scene.association import Associator
 
 __all__ = [
     "DEFAULT_SOURCE",
@@ -35,7 +45,6 @@ __all__ = [
 DEFAULT_SOURCE = "skeletons"
 """The source of our own `usdrl_ros/msg/SkeletonArray`."""
 
-_MOST_JOINTS = 200
 _LAST_NS = 2**62
 """Stamps beyond are none: builtin_interfaces/Time cannot hold them, and 64 bits must."""
 _PATH_SIGNS = ("/", "\\", ".yaml", ".yml")
@@ -48,35 +57,43 @@ class SourceReader:
         source: What messages they are.
         layout: Joint layout instead of the source's: a name, joint names with commas between, or a YAML file.
         association: "auto": as the source says; "on": all ids come from where people are and move (see
-            `association`), the tracker's serve as hints; "off": only the tracker's ids.
-        dimensions: What the model takes.
+            `scene.naming`), the tracker's serve as hints; "off": only the tracker's ids.
+        most_people: People of a message who are read.
 
     Raises:
         SourceError: The source cannot serve the model, or an option does not fit the source.
     """
 
-    def __init__(self, source: Source, *, layout: str = "", association: str = "auto", dimensions: int = 3) -> None:
+    def __init__(
+        self, source: Source, *, layout: str = "", association: str = "auto", most_people: int = MOST_PEOPLE
+    ) -> None:
         self.source = source
-        _check_dimensions(source, dimensions)
+        if source.dimensions != 3:
+            raise SourceError(
+                f"source '{source.name}' gives positions in the image (2D), the model needs 3D: without depth it is "
+                f"not known where a joint is. Use a source of 3D skeletons ("
+                f"{', '.join(name for name in source_names() if load_source(name).dimensions == 3)})"
+            )
         try:
             self._layout = load_layout(layout or source.layout) if layout or source.layout else None
         except LayoutError as error:
             raise SourceError(f"source '{source.name}': {error}") from error
         for joint in source.joints.names.values():
             if self._layout is not None and joint not in self._layout.index:
-                told = f"names the joint '{joint}', which layout '{layout}' does not have"
-                raise SourceError(f"source '{source.name}' {told}")
+                fault = f"names the joint '{joint}', which layout '{layout}' does not have"
+                raise SourceError(f"source '{source.name}' {fault}")
         self.association = _association(source, association)
-        self._associator = None if self.association == "never" else _associator(source)
-        self._joints = JointReader(source.joints, source.dimensions, source.scale)
+        self._most_people = most_people
+        by_names = source.layout_field.of == "joint_names" and self._layout is None
+        most_joints = MOST_JOINTS * (most_people if source.joints.person_stride else 1)
+        self._joints = JointReader(source.joints, source.scale, most=most_joints, by_names=by_names)
         self._header = getter(source.header) if source.header else None
         self._people = getter(source.people) if source.people else None
         self._id = getter(source.person.id) if source.person.id else None
         self._frame_id = getter(source.person.frame_id) if source.person.frame_id else None
         self._keeps = keeper(source.person.keep)
         self._layout_field = getter(source.layout_field.field) if source.layout_field.field else None
-        self._instant_ns: int | None = None
-        self._joint_names: dict[str, None] = {}
+        self._names = JointNames()
 
     def read(self, message: Any, record_ns: int = 0) -> Frame:
         """What a message shows.
@@ -87,38 +104,41 @@ class SourceReader:
                 a frame has the stamp 0.
         """
         problems: list[Problem] = []
-        stamp_ns, frame_id = self._stamp(message, record_ns, problems)
-        sightings: list[tuple[str, Person]] = []
         try:
-            entries = self._entries(message)
+            stamp_ns, frame_id = self._stamp(message, record_ns, problems)
+        except (FaultError, *UNREADABLE) as error:
+            fault = FaultError.of(error)
+            return Frame(0, "", [], [Problem(fault.cause, f"message ignored: its header cannot be read: {fault}")])
+        try:
+            entries = self._entries(message, problems)
             layout = self._layout_of(message) if self.source.layout_field.of == "message" else self._layout
         except (FaultError, *UNREADABLE) as error:
             fault = FaultError.of(error)
-            problems.append(Problem(fault.cause, f"message ignored: {fault}"))
-            return Frame(stamp_ns, frame_id, [], problems)
+            return Frame(stamp_ns, frame_id, [], [*problems, Problem(fault.cause, f"message ignored: {fault}")])
+        sightings: list[tuple[str, Person]] = []
+        placed = False
         for number, entry in enumerate(entries):
             who = f"person {number + 1} of the message"
             try:
                 if self._keeps is not None and not self._keeps(entry):
                     continue
                 person_id = self._id_of(entry)
-                who = f"person '{person_id}'" if person_id else who
-                person_frame = self._frame_of(entry) or frame_id
-                if not sightings:
-                    frame_id = person_frame
-                elif person_frame != frame_id:
-                    raise FaultError("several_frames", f"it is in frame '{person_frame}', those before in '{frame_id}'")
+                who = person_name(person_id) if person_id else who
                 person = self._person(entry, person_id, layout, problems, who)
+                if np.isfinite(person.joints).any():  # who shows no joint is nowhere
+                    person_frame = self._frame_of(entry) or frame_id
+                    if placed and person_frame != frame_id:
+                        said = f"it is in frame '{shown(person_frame)}', those before in '{shown(frame_id)}'"
+                        raise FaultError("several_frames", said)
+                    frame_id, placed = person_frame, True
             except (FaultError, *UNREADABLE) as error:
                 fault = FaultError.of(error)
                 problems.append(Problem(fault.cause, f"{who} ignored: {fault}"))
             else:
                 sightings.append((who, person))
-        if self._associator is not None and self._instant_ns == stamp_ns:
-            if self._associator.has_seen(stamp_ns, [person for _, person in sightings]):
-                stamp_ns = self._instant_ns = max(record_ns, stamp_ns + 1)  # messages that waited come in one burst
-        people = self._named(stamp_ns, sightings, problems)
-        return Frame(stamp_ns, frame_id, people, problems)
+        people = self._identified(sightings, problems)
+        instant_s = self.source.instant_s if self.source.one_person and not self.source.stamped else 0.0
+        return Frame(stamp_ns, frame_id, people, problems, association=self.association, instant_s=instant_s)
 
     def read_serialized(self, data: bytes, decode: Callable[[bytes], Any], record_ns: int = 0) -> Frame:
         """What a serialized message shows; `decode` is a decoder of `serialized`."""
@@ -126,54 +146,57 @@ class SourceReader:
             message = decode(data)
         except UNREADABLE as error:
             fault = FaultError.of(error)
-            return Frame(record_ns, "", [], [Problem(fault.cause, f"message ignored: {fault}")])
+            return Frame(0, "", [], [Problem(fault.cause, f"message ignored: {fault}")])
         return self.read(message, record_ns)
 
     def _stamp(self, message: Any, record_ns: int, problems: list[Problem]) -> tuple[int, str]:
-        """The instant that the message shows, and its frame."""
-        stamp_ns, frame_id, told = 0, "", self._header is not None and self.source.stamped
+        """The instant that the message shows, and its frame.
+
+        Raises:
+            FaultError: The header is not what it should be; or one of `UNREADABLE`. What is known of a message whose
+                header cannot be read is not when it was.
+        """
+        stamp_ns, frame_id, stamped = 0, "", self._header is not None and self.source.stamped
         if self._header is not None:
             try:
                 header = self._header(message)
-                frame_id = str(header.frame_id)
-                told_ns = int(header.stamp.sec) * 10**9 + int(header.stamp.nanosec)
-                if abs(told_ns) > _LAST_NS:
-                    raise ValueError(f"stamp of {header.stamp.sec} s")
-                stamp_ns = told_ns
             except IndexError:
-                told = False  # the header is an element's, and there is none
-            except UNREADABLE as error:
-                problems.append(Problem(FaultError.of(error).cause, f"message without stamp: {FaultError.of(error)}"))
-                told = False
+                stamped = False  # the header is an element's, and there is none
+            else:
+                frame_id = text_of(header.frame_id, "header.frame_id", LONGEST_ID)
+                stamp_ns = int(header.stamp.sec) * 10**9 + int(header.stamp.nanosec)
+                if abs(stamp_ns) > _LAST_NS:
+                    raise FaultError("malformed", f"its stamp is {shown(header.stamp.sec)} s")
         if stamp_ns == 0 and record_ns:
             stamp_ns = record_ns
-            if told:
-                problems.append(
-                    Problem("no_stamp", "message has stamp 0, taken to be of when it came: fill header.stamp")
-                )
-        if self.source.one_person and not self.source.stamped:
-            if self._instant_ns is None or not 0 <= stamp_ns - self._instant_ns <= self.source.instant_s * 1e9:
-                self._instant_ns = stamp_ns
-            stamp_ns = self._instant_ns
+            if stamped:
+                fault = "message has stamp 0, the time when it came is taken: its publisher should fill header.stamp"
+                problems.append(Problem("no_stamp", fault))
         return stamp_ns, frame_id
 
-    def _entries(self, message: Any) -> list[Any]:
-        """What holds the fields of each person."""
+    def _entries(self, message: Any, problems: list[Problem]) -> list[Any]:
+        """What holds the fields of each person, of as many as are read."""
         if self._people is not None:
-            return list(self._people(message))
-        return self._joints.by_person(message) if self.source.joints.person_stride else [message]
+            found = self._people(message)
+        else:
+            found = self._joints.by_person(message) if self.source.joints.person_stride else [message]
+        total = found.total if isinstance(found, CutList) else len(found)
+        if total > self._most_people:
+            fault = f"{total} people in a message, expected at most {self._most_people}: the others are ignored"
+            problems.append(Problem("too_many_in_message", fault))
+        return list(found[: self._most_people])
 
     def _id_of(self, entry: Any) -> str:
         if self.source.joints.person_stride:
             return str(entry[0])
-        person_id = str(self._id(entry)) if self._id is not None else ""
+        person_id = text_of(self._id(entry), "an id", LONGEST_ID) if self._id is not None else ""
         return "" if person_id in self.source.person.no_id else person_id
 
     def _frame_of(self, entry: Any) -> str:
-        return str(self._frame_id(entry)) if self._frame_id is not None else ""
+        return text_of(self._frame_id(entry), "the name of a frame", LONGEST_ID) if self._frame_id is not None else ""
 
     def _layout_of(self, holder: Any) -> Layout:
-        """The layout that a message, or a person in it, tells.
+        """The layout that a message, or a person in it, gives.
 
         Raises:
             FaultError: It is not known.
@@ -181,25 +204,25 @@ class SourceReader:
         assert self._layout_field is not None
         if self._layout is not None:
             return self._layout
-        told = self._layout_field(holder)
+        given = self._layout_field(holder)
         names = self.source.layout_field.names
-        if names and told not in names:
-            raise FaultError("unknown_layout", f"{self.source.layout_field.field} is {told!r}, known are {list(names)}")
-        return _layout_by_name(names[told] if names else str(told), from_message=not names)
+        if names and given not in names:
+            said = f"{self.source.layout_field.field} is {shown(repr(given))}, known are {list(names)}"
+            raise FaultError("unknown_layout", said)
+        if names:
+            return _layout_by_name(names[given], from_message=False)
+        return _layout_by_name(text_of(given, "a layout", LONGEST_LAYOUT), from_message=True)
 
     def _layout_of_names(self, names: Sequence[str]) -> Layout:
-        """The layout of all joints that have been named so far: a person may lack some of them.
+        """The layout of joints that are known by their names.
 
         Raises:
             FaultError: The joints have no names, or none that says how they become NTU-25.
         """
-        self._joint_names.update(dict.fromkeys(name for name in names if name))
-        if not self._joint_names:
+        layout = self._names.layout_of(names)
+        if not layout:
             raise FaultError("unknown_layout", "its joints have no names: give the joint layout by the option layout")
-        if len(self._joint_names) > _MOST_JOINTS:
-            self._joint_names.clear()
-            raise FaultError("unknown_layout", f"more than {_MOST_JOINTS} names of joints have come")
-        return _layout_by_name(",".join(self._joint_names), from_message=True)
+        return _layout_by_name(layout, from_message=True)
 
     def _person(self, entry: Any, person_id: str, layout: Layout | None, problems: list[Problem], who: str) -> Person:
         if self.source.joints.person_stride:
@@ -212,23 +235,20 @@ class SourceReader:
         joints, confidence = self._joints.read(entry, layout, problems, who)
         return Person(person_id, layout.name, joints, confidence)
 
-    def _named(self, stamp_ns: int, sightings: list[tuple[str, Person]], problems: list[Problem]) -> list[Person]:
-        """The people with an id each; those who have none get one, or are left out."""
-        people, named = [], set[str]()
-        nameless: list[Person] = []
+    def _identified(self, sightings: list[tuple[str, Person]], problems: list[Problem]) -> list[Person]:
+        """The people who have an id, or will get one (see `scene.naming`)."""
+        if self.association == "always":
+            return [person for _, person in sightings]
+        people, known = [], set[str]()
         for who, person in sightings:
-            if self.association == "always" or (not person.person_id and self.association == "missing"):
-                nameless.append(person)
-            elif not person.person_id:
-                told = f"{who} without person_id ignored: give each an id, or switch association on"
-                problems.append(Problem("no_person_id", told))
-            elif person.person_id in named:
+            if person.person_id in known:
                 problems.append(Problem("repeated_person", f"{who} ignored: the id occurs twice in one message"))
+            elif not person.person_id and self.association == "never":
+                fault = f"{who} without person_id ignored: give each an id, or switch association on"
+                problems.append(Problem("no_person_id", fault))
             else:
-                named.add(person.person_id)
                 people.append(person)
-        if self._associator is not None and (nameless or self.association == "always"):
-            people += self._associator.assign(stamp_ns, nameless, problems)
+                known |= {person.person_id} - {""}
         return people
 
 
@@ -242,18 +262,6 @@ def _skeletons() -> SourceReader:
     return SourceReader(load_source(DEFAULT_SOURCE))
 
 
-def _check_dimensions(source: Source, dimensions: int) -> None:
-    if source.dimensions < dimensions:
-        raise SourceError(
-            f"source '{source.name}' gives positions in the image (2D), the model needs {dimensions}D: without depth "
-            f"nothing is said of where a joint is. Use a source of 3D skeletons ("
-            f"{', '.join(name for name in source_names() if load_source(name).dimensions == 3)})"
-            f", or a model trained on 2D"
-        )
-    if source.dimensions > dimensions:
-        raise SourceError(f"source '{source.name}' gives 3D positions, the model takes {dimensions}D")
-
-
 def _association(source: Source, option: str) -> str:
     """One of `ASSOCIATION`."""
     if option not in ("auto", "on", "off"):
@@ -262,20 +270,12 @@ def _association(source: Source, option: str) -> str:
     if option == "off" and not has_id:
         raise SourceError(f"association cannot be off: source '{source.name}' gives people no ids")
     mode = {"auto": source.association, "on": "always", "off": "never"}[option]
-    if mode != "never" and source.dimensions != 3:
-        raise SourceError(f"source '{source.name}' is 2D: association needs positions in metres; it must be off")
-    return mode
-
-
-def _associator(source: Source) -> Associator:
-    try:
-        from usdrl_ros.scene.association import Associator
-    except ImportError as error:
+    if mode != "never" and importlib.util.find_spec("scipy") is None:
         raise SourceError(
-            f"source '{source.name}': association needs scipy, which cannot be imported ({error}): install "
-            f"python3-scipy (apt) or scipy (pip), or switch association off"
-        ) from error
-    return Associator()
+            f"source '{source.name}': association needs scipy, which is not installed: install python3-scipy (apt) or "
+            f"scipy (pip), or switch association off"
+        )
+    return mode
 
 
 def _layout_by_name(name: str, *, from_message: bool) -> Layout:
@@ -285,17 +285,18 @@ def _layout_by_name(name: str, *, from_message: bool) -> Layout:
         FaultError: It is not known.
     """
     if from_message and any(sign in name for sign in _PATH_SIGNS):
-        raise FaultError("unknown_layout", f"layout {name!r} is the name of a file, expected the name of a layout")
-    layout = _layout_or_error(name)
-    if isinstance(layout, LayoutError):
-        raise FaultError("unknown_layout", str(layout))
+        fault = f"layout '{shown(name)}' is the name of a file, expected the name of a layout"
+        raise FaultError("unknown_layout", fault)
+    layout = _layout_or_fault(name)
+    if isinstance(layout, str):
+        raise FaultError("unknown_layout", layout)
     return layout
 
 
-@lru_cache(maxsize=256)
-def _layout_or_error(name: str) -> Layout | LayoutError:
-    """An unknown name may come a thousand times a second."""
+@lru_cache(maxsize=32)
+def _layout_or_fault(name: str) -> Layout | str:
+    """A layout, or why there is none: an unknown name may come a thousand times a second."""
     try:
         return load_layout(name)
     except LayoutError as error:
-        return error
+        return str(error)

@@ -11,7 +11,8 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from usdrl_ros.sources.cdr import BASE_FORMATS, Field, Plan, Wanted
+from usdrl_ros.sources.cdr import BASE_FORMATS, Field, Limits, Plan, Wanted
+from usdrl_ros.sources.limits import MOST_JOINTS, MOST_PEOPLE
 from usdrl_ros.sources.source_file import Source
 
 Decode = Callable[[bytes], Any]
@@ -23,7 +24,13 @@ _TYPE = re.compile(
 )
 
 
-def decoder(source: Source, message_type: str, message_class: Callable[[str], Any], whole: Decode) -> Decode:
+def decoder(
+    source: Source,
+    message_type: str,
+    message_class: Callable[[str], Any],
+    whole: Decode,
+    most_people: int = MOST_PEOPLE,
+) -> Decode:
     """What makes an object for `SourceReader.read` of a serialized message; raises ValueError where it is damaged.
 
     Args:
@@ -32,19 +39,21 @@ def decoder(source: Source, message_type: str, message_class: Callable[[str], An
         message_class: Gives rosidl's class of a name such as "std_msgs/msg/Header".
         whole: Makes the message of rclpy. It is asked where the message is not in plain little-endian CDR, has fields
             that this cannot walk over (wide strings), or lacks one that the source names.
+        most_people: Of a message who are read; of more the first ones, with the number of all.
     """
+    most_elements = MOST_JOINTS * (most_people if source.joints.person_stride else 1)
     known: dict[str, list[Field]] = {}
 
     def structure(kind: str) -> list[Field]:
         if kind not in known:
-            told = message_class(kind).get_fields_and_field_types()
-            known[kind] = [_field(name, text) for name, text in told.items()]
+            types = message_class(kind).get_fields_and_field_types()
+            known[kind] = [_field(name, text) for name, text in types.items()]
         return known[kind]
 
     try:
         wanted = _wanted(source)
         _check(structure(message_type), wanted, structure)
-        plan = Plan(structure(message_type), wanted, structure)
+        plan = Plan(structure(message_type), wanted, structure, Limits(source.people, most_people, most_elements))
     except (LookupError, AttributeError, ImportError):
         return whole
 

@@ -1,4 +1,4 @@
-"""All that is said of how good some recordings' events are, in one place: for the screen, the JSON file, the report."""
+"""How good the events of some recordings are, in one place: for the screen, the JSON file and the report."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Assessment:
 
     Args:
         outcomes: The recordings.
-        metrics: Each of `metrics.METRICS`.
+        metrics: Each of `values.METRICS`.
         total: The counts of all.
         actions: Of each action its counts and average precision at tIoU 0.5.
         people: Of each (recording, person) the counts.
         confusion: How often a true action was recognised as which.
         false: False events of each action.
-        calibration: As `ingredients.calibration_bins`, of all events.
+        calibration: As `counts.calibration_bins`, of all events.
         comparison: What was found and missed, and what was false.
         unknown: How often each true action occurs that the model does not know.
     """

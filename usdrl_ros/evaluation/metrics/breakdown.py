@@ -94,7 +94,7 @@ def confusion(outcomes: Sequence[Outcome]) -> Counter[tuple[str, str]]:
 def precision_recall(events: Sequence[Interval], truths: Sequence[Interval], theta: float) -> np.ndarray:
     """(n, 3): recall, precision, and the confidence from which on events count, from the surest event on.
 
-    As `metrics.average_precision` counts: several events may match one truth, and it counts once.
+    As `detection.average_precision` counts: several events may match one truth, and it counts once.
     """
     ordered = sorted(events, key=lambda event: -event.score)
     matched: set[int] = set()

@@ -1,4 +1,4 @@
-"""What each recording adds to the metrics: counted once, weighted and summed by `metrics`."""
+"""What each recording adds to the metrics: counted once, weighted and summed by `values`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class RecordingCounts:
     """Of one recording.
 
     Args:
-        events, truths, found, false: How many; found and false as `metrics.compare` says.
+        events, truths, found, false: How many; found and false as `detection.compare` says.
         minutes: Of recording.
         matched: Truths that an event matches, by tIoU.
         average_precision: Of all its actions together, by tIoU.
@@ -97,7 +97,7 @@ def calibration_bins(confidences: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class RankedEvents:
-    """The events of one action from the least confident on, and what `metrics.average_precision` asks of them.
+    """The events of one action from the least confident on, as `detection.average_precision` needs them.
 
     Args:
         recording: (E,) index of each event's recording.

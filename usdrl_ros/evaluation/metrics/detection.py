@@ -7,7 +7,7 @@ events and the rate of false ones, is counted event by event, without an overlap
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -248,56 +248,3 @@ def compare(events: Sequence[Interval], truths: Sequence[Interval]) -> Compariso
 
 
 THETAS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
-
-
-@dataclass(frozen=True)
-class ActionScore:
-    """One action's line of the summary: counts, and average precision at overlap 0.5."""
-
-    true: int
-    found: int
-    missed: int
-    false: int
-    average_precision: float
-
-
-@dataclass(frozen=True)
-class Summary:
-    """All metrics of an evaluation; dictionaries by overlap have keys "0.1" to "0.7"."""
-
-    mean_average_precision_by_action: Mapping[str, float]
-    mean_average_precision_by_recording: Mapping[str, float]
-    delay_median_s: float | None
-    false_events_per_minute: float | None
-    comparison: Comparison
-    actions: Mapping[str, ActionScore]
-
-
-def summarize(events: Sequence[Interval], truths: Sequence[Interval], duration_s: float) -> Summary:
-    """Every metric of these events against these truths, which come from `duration_s` seconds of recording."""
-    comparison = compare(events, truths)
-    precision = average_precision_by_action(events, truths, 0.5)
-    found = [truth.action for truth, _ in comparison.found]
-    missed = [truth.action for truth in comparison.missed]
-    false = [event.action for event in comparison.false]
-    return Summary(
-        mean_average_precision_by_action={
-            str(theta): mean_average_precision_by_action(events, truths, theta) for theta in THETAS
-        },
-        mean_average_precision_by_recording={
-            str(theta): mean_average_precision_by_recording(events, truths, theta) for theta in THETAS
-        },
-        delay_median_s=comparison.delay_median_s,
-        false_events_per_minute=comparison.false_events_per_minute(duration_s),
-        comparison=comparison,
-        actions={
-            name: ActionScore(
-                true=found.count(name) + missed.count(name),
-                found=found.count(name),
-                missed=missed.count(name),
-                false=false.count(name),
-                average_precision=value,
-            )
-            for name, value in precision.items()
-        },
-    )

@@ -2,7 +2,7 @@
 
 Recordings are few and differ much, so a metric comes with the interval that draws of the recordings with replacement
 give (Efron & Tibshirani, "An Introduction to the Bootstrap", 1993, percentile method). What each recording adds to a
-metric is counted once (`ingredients.py`); a draw is then a weight for each recording, how often it was drawn, and a
+metric is counted once (`counts.py`); a draw is then a weight for each recording, how often it was drawn, and a
 metric is computed for all draws at a time. Weights of 1 give the metrics themselves.
 """
 

@@ -53,7 +53,7 @@ class Gallery:
         directory: Where the PNGs go.
         subject: What the report is about.
         limit: Misses and false events at most.
-        progress: Called with the pictures that are drawn, and those that there will be.
+        progress: Called with the plots that are drawn, and those that there will be.
 
     Attributes:
         known: The actions that occur and that the model knows.

@@ -91,20 +91,20 @@ def by_action(assessment: Assessment, gallery: Gallery) -> str:
     if assessment.unknown:
         words = unknown_line(assessment.unknown, gallery.subject.model.actions)
         unknown = f"<p class='bad'>The model does not know, counted in no metric: {escape(words)}</p>"
-    picture = gallery.plot("precision_recall", curves, "precision over recall by action")
+    svg = gallery.plot("precision_recall", curves, "precision over recall by action")
     heading = "<h3>Precision over recall, at an overlap of 0.5 (thick) and 0.3 (thin)</h3>"
-    return page.section("By action", note, page.table(heads, rows, last), unknown, heading, picture)
+    return page.section("By action", note, page.table(heads, rows, last), unknown, heading, svg)
 
 
 def confusion(assessment: Assessment, gallery: Gallery) -> str:
-    """What was taken for what."""
+    """Which true action was recognised as which."""
     drawn = plots.confusion_plot(assessment.confusion, assessment.false)
-    picture = gallery.plot("confusion", drawn, "confusion matrix")
+    svg = gallery.plot("confusion", drawn, "confusion matrix")
     note = (
         "Each true action counts once, in its row: recognised right (green), as another action, or missed. The last "
         "row: events that overlap no true action of their kind."
     )
-    return page.section("What was taken for what", note, picture)
+    return page.section("Confusions", note, svg)
 
 
 def timing(assessment: Assessment, gallery: Gallery) -> str:

@@ -83,9 +83,9 @@ def details(title: str, more: str, content: str, *, opened: bool) -> str:
     return f"<details{state}><summary>{escape(title)} <small>{escape(more)}</small></summary>{content}</details>"
 
 
-def plot(picture: str, caption: str) -> str:
+def plot(svg: str, caption: str) -> str:
     """A plot (SVG) below its caption, which is HTML already."""
-    return f"<figure><figcaption>{caption}</figcaption>{wide(picture)}</figure>"
+    return f"<figure><figcaption>{caption}</figcaption>{wide(svg)}</figure>"
 
 
 def wide(content: str) -> str:

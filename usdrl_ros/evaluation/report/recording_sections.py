@@ -53,12 +53,12 @@ def why(gallery: Gallery) -> str:
     parts = []
     for number_, (name, strip) in enumerate(gallery.strips):
         drawn = draw_strip(strip, gallery.colours, gallery.subject.settings.start_threshold)
-        picture = gallery.plot(
+        svg = gallery.plot(
             f"strips/{number_:03d}_{strip.kind}_{re.sub(r'[^0-9A-Za-z_-]', '_', strip.subject.action)}",
             drawn,
             f"{strip.kind} {strip.subject.action}",
         )
-        parts.append(page.plot(picture, f"{page.tag(strip.kind)}{_strip_words(name, strip)}"))
+        parts.append(page.plot(svg, f"{page.tag(strip.kind)}{_strip_words(name, strip)}"))
     more = total > len(parts)
     left_out = f" {len(parts)} of {total} are shown (--strips N shows more)." if more else ""
     note = (

@@ -1,4 +1,4 @@
-"""The report: one HTML file that needs no other, and each of its pictures as a PNG beside it.
+"""The report: one HTML file that needs no other, and each of its plots as a PNG beside it.
 
 Metrics, timelines, curves, what was taken for what, how late; and for each miss and false event what the person did and
 the model's probabilities, so that one sees why.

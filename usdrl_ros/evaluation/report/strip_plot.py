@@ -12,7 +12,7 @@ from usdrl_ros.evaluation.metrics.detection import Interval
 from usdrl_ros.evaluation.report.canvas import BAD, FADED, GRID, INK, new_figure, tidy
 from usdrl_ros.evaluation.strips import Strip
 from usdrl_ros.skeleton.layouts import NTU_25, SPINE_BASE, load_layout
-from usdrl_ros.skeleton.normalize import upright_rotation
+from usdrl_ros.skeleton.normalize import normalize
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,7 +58,7 @@ def _draw_people(axes: Axes, strip: Strip, width: float) -> None:
         axes.text(0.5, SKELETON_HEIGHT / 2, "no skeletons of this person here", ha="center", color=FADED)
         return
     times, joints = strip.times[seen], strip.joints[seen]
-    upright = joints @ upright_rotation(joints).T
+    upright = joints @ normalize.rotation(joints).T
     turn = np.array([[np.cos(_TURN), np.sin(_TURN)], [-np.sin(_TURN), np.cos(_TURN)]])
     flat = np.concatenate([(upright[..., :2] @ turn.T)[..., :1], upright[..., 2:]], -1)  # seen from before: x and up
     feet, head = np.nanquantile(flat[..., 1], [0.005, 0.995])

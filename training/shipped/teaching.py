@@ -1,0 +1,278 @@
+"""Write what teaching on the robot needs to know of a model: `MODEL.teaching.npz`, beside the model file.
+
+    python -m training.shipped.teaching usdrl_ros/models/hri_1.onnx --archives archives
+
+From the training people: the whitening of the embedding and of the pose statistics, and one prototype for each data set
+and label of a built-in action. From the validation people, whom training left out: the scale at which similarities
+become probabilities, and the weights of the score that tells known actions from unknown ones. Test people are not
+looked at. See `usdrl_ros.actions.few_shot`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp
+from sklearn.linear_model import LogisticRegression
+
+from training.configuration import load
+from training.data.archive import Archive
+from training.data.vocabulary import load_vocabulary
+from training.shipped.clip_outputs import ClipOutputs, outputs_of
+from training.shipped.sessions import SessionsConfig
+from usdrl_ros.actions.classifier import softmax
+from usdrl_ros.actions.few_shot import FewShot, Statistics, pose_statistics, statistics_path
+from usdrl_ros.inference.factory import load_engine
+from usdrl_ros.inference.model_file import ModelError, read_model_file
+
+EMBEDDING_SHRINKAGE, POSE_SHRINKAGE = 0.1, 0.3
+"""Share of the within-class covariance that is replaced by its mean variance (Ledoit and Wolf, 2004): on validation
+people 0.03 to 0.3 give the same to a point."""
+LEAST_QUANTILE = 0.05
+"""Share of the rightly named clips of the sets below that may be less similar to their action than
+`Statistics.least`."""
+VARIED = ("utd_mhad", "kinder_gator")
+"""Sets that are taught from in measurements: of their clips, the variants are computed, too."""
+KNOWN_LOST = 0.02
+"""Share of the validation people's known clips that may be taken for unknown."""
+TAUGHT_SHARE = 0.3
+"""Share of the movements in front of a robot that probabilities take to be taught actions."""
+EPISODES = 40
+"""Lessons that the calibration is fitted on."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Taught actions and what is asked afterwards, for fitting and for measuring; all are numbers of clips of one set.
+
+    Args:
+        outputs: The clips.
+        labels: The taught actions.
+        examples: For each taught action its examples.
+        queries: Clips of other people.
+    """
+
+    outputs: ClipOutputs
+    labels: tuple[str, ...]
+    examples: tuple[np.ndarray, ...]
+    queries: np.ndarray
+
+    @property
+    def truth(self) -> np.ndarray:
+        """(Q,) the taught action of each query, or -1."""
+        return np.array([self.labels.index(x) if x in self.labels else -1 for x in self.outputs.labels[self.queries]])
+
+
+def features_of(outputs: ClipOutputs, statistics: Statistics, variants: int = 1) -> np.ndarray:
+    """(N, V, D + P) features of clips."""
+    shape = (len(outputs.embedding), variants)
+    embedding = outputs.embedding[:, :variants].reshape(-1, outputs.embedding.shape[-1])
+    skeletons = outputs.skeletons[:, :variants].reshape(-1, *outputs.skeletons.shape[2:])[..., None]
+    return statistics.features(embedding.astype(np.float32), skeletons).reshape(*shape, -1)
+
+
+def few_shot_of(lesson: Lesson, statistics: Statistics, features: np.ndarray) -> FewShot:
+    """What a robot knows after a lesson; `features` (N, V, F) of all clips, of which the first V - 1 variants serve."""
+    prototypes = [statistics.prototype(features[e].reshape(-1, features.shape[-1])) for e in lesson.examples]
+    empty = np.zeros((0, features.shape[-1]), np.float32)
+    return FewShot(statistics, lesson.labels, np.stack(prototypes), np.arange(len(prototypes)), (), empty)
+
+
+def fit(model: str, actions: Sequence[str], sets: Sequence[ClipOutputs]) -> Statistics:
+    """Statistics from the training people, calibrated on the validation people.
+
+    Args:
+        model: SHA-256 of the model file.
+        actions: Of the model.
+        sets: Outputs for all sets, with the taught variants where there are clips outside the vocabulary.
+    """
+    training = [(s, np.flatnonzero((s.parts == "train") & (s.words >= 0))) for s in sets]
+    training = [(s, chosen) for s, chosen in training if len(chosen)]
+    words = np.concatenate([s.words[chosen] for s, chosen in training])
+    classes = np.concatenate([np.char.add(f"{s.name}/", s.labels[chosen].astype(str)) for s, chosen in training])
+    embedding = np.concatenate([s.embedding[chosen, 0] for s, chosen in training]).astype(float)
+    poses = np.concatenate([pose_statistics(s.skeletons[chosen, 0][..., None]) for s, chosen in training]).astype(float)
+    empty = np.zeros((0, embedding.shape[1] + poses.shape[1]), np.float32)
+    statistics = Statistics(
+        model,
+        tuple(actions),
+        embedding.mean(0).astype(np.float32),
+        whitening(embedding, classes, EMBEDDING_SHRINKAGE).astype(np.float32),
+        poses.mean(0).astype(np.float32),
+        whitening(poses, classes, POSE_SHRINKAGE).astype(np.float32),
+        empty,
+        np.zeros(0, int),
+        scale=10.0,
+        least=0.0,
+        gate=(0.0,) * 6,
+        known=(0.0,) * 4,
+    )
+    features = np.concatenate([features_of(s, statistics)[chosen, 0] for s, chosen in training])
+    names = list(dict.fromkeys(classes.tolist()))
+    rivals = np.stack([statistics.prototype(features[classes == name]) for name in names])
+    numbers = np.array([words[classes == name][0] for name in names])
+    statistics = replace(statistics, rivals=rivals, rival_classes=numbers)
+    return calibrated(statistics, sets)
+
+
+def whitening(values: np.ndarray, classes: np.ndarray, shrinkage: float) -> np.ndarray:
+    """The matrix (D, D) under which values (N, D) have the covariance 1 within their classes, after shrinkage."""
+    centred = np.concatenate([values[classes == c] - values[classes == c].mean(0) for c in np.unique(classes)])
+    covariance = centred.T @ centred / len(centred)
+    covariance = (1 - shrinkage) * covariance + shrinkage * np.trace(covariance) / len(covariance) * np.eye(
+        len(covariance)
+    )
+    variances, axes = np.linalg.eigh(covariance)
+    return axes / np.sqrt(variances)
+
+
+def calibrated(statistics: Statistics, sets: Sequence[ClipOutputs]) -> Statistics:
+    """The gate and the scale under which the answers of lessons are likeliest, and the known score."""
+    rng = np.random.default_rng(0)
+    inputs, taught, weights = [], [], []
+    idle = [(s, np.flatnonzero(s.background & np.isin(s.parts, ("train", "validation")))) for s in sets]
+    idle = [(s, chosen) for s, chosen in idle if len(chosen)]
+    idle_features = [features_of(s, statistics)[chosen, 0] for s, chosen in idle]
+    idle_known = [known_inputs(s, statistics)[chosen] for s, chosen in idle]
+    own: list[np.ndarray] = []  # similarities to the action, where it is the right one
+    right: list[tuple[np.ndarray, np.ndarray]] = []  # similarities to the taught actions, truths
+    for outputs in sets:
+        features = features_of(outputs, statistics, outputs.embedding.shape[1])
+        known = known_inputs(outputs, statistics)
+        for lesson in _validation_lessons(outputs, rng):
+            prototypes = few_shot_of(lesson, statistics, features).prototypes
+            queries, truth = features[lesson.queries, 0], lesson.truth
+            similar, rivals = queries @ prototypes.T, statistics.rival_similarities(queries).max(1)
+            is_taught = truth >= 0
+            right.append((similar[is_taught], truth[is_taught]))
+            if outputs.name in VARIED:
+                own.append(similar.max(1)[is_taught & (similar.argmax(1) == truth)])
+            inputs.append(np.column_stack([similar.max(1), rivals, known[lesson.queries]]))
+            taught.append(is_taught)
+            share = np.where(is_taught, TAUGHT_SHARE, 1.0 - TAUGHT_SHARE)
+            share = np.where(is_taught, share, share / 2)  # the other half of what is not taught is between actions
+            weights.append(share / np.where(is_taught, is_taught.sum(), (~is_taught).sum()))
+            for between, between_known in zip(idle_features, idle_known, strict=True):
+                similar = between @ prototypes.T
+                rivals = statistics.rival_similarities(between).max(1)
+                inputs.append(np.column_stack([similar.max(1), rivals, between_known]))
+                taught.append(np.zeros(len(between), bool))
+                weights.append(np.full(len(between), (1.0 - TAUGHT_SHARE) / 2 / len(idle) / len(between)))
+    weight = np.concatenate(weights)
+    gate = LogisticRegression(C=10.0).fit(
+        np.concatenate(inputs), np.concatenate(taught), sample_weight=weight * len(weight) / weight.sum()
+    )
+
+    def loss(log_scale: float) -> float:
+        logits = [np.exp(log_scale) * similar for similar, _ in right]
+        likely = [logit - logsumexp(logit, 1, keepdims=True) for logit in logits]
+        return -sum(float(p[np.arange(len(t)), t].sum()) for p, (_, t) in zip(likely, right, strict=True))
+
+    scale = float(np.exp(minimize_scalar(loss, bounds=(0.0, 5.0), method="bounded").x))
+    known_weights = _fit_known(statistics, sets)
+    least = float(np.quantile(np.concatenate(own), LEAST_QUANTILE))
+    return replace(statistics, scale=scale, least=least, gate=_weights(gate), known=known_weights)
+
+
+def _validation_lessons(outputs: ClipOutputs, rng: np.random.Generator) -> Iterator[Lesson]:
+    """Lessons by training people, questions by validation people; half of the labels outside are not taught."""
+    outside = sorted(set(outputs.labels[outputs.outside & (outputs.parts == "train")].tolist()))
+    asked = np.flatnonzero(outputs.parts == "validation")
+    if len(outside) < 2 or not len(asked):
+        return
+    for number in range(EPISODES):
+        shots, count = (1, 2, 4, 5)[number % 4], (1, 2, len(outside) // 4, len(outside) // 2)[number // 4 % 4]
+        taught = tuple(rng.permutation(outside)[: max(count, 1)].tolist())
+        examples = tuple(
+            rng.permutation(np.flatnonzero((outputs.labels == label) & (outputs.parts == "train")))[:shots]
+            for label in taught
+        )
+        yield Lesson(outputs, taught, examples, asked)
+
+
+def known_inputs(outputs: ClipOutputs, statistics: Statistics, kept: np.ndarray | None = None) -> np.ndarray:
+    """(N, 3) what the known score is made of; with the built-in actions of the mask `kept` (K,) alone."""
+    logits = np.array(outputs.recognition[:, 0])
+    if kept is not None:
+        logits[:, ~kept] = -np.inf
+    features = features_of(outputs, statistics)[:, 0]
+    return statistics.known_inputs(features, outputs.action[:, 0], softmax(logits).max(1))
+
+
+def _fit_known(statistics: Statistics, sets: Sequence[ClipOutputs]) -> tuple[float, ...]:
+    """Logistic regression on the validation people: does a clip show a built-in action?
+
+    The constant is chosen so that at one half `KNOWN_LOST` of the known clips are taken for unknown.
+    """
+    asked = [(s.parts == "validation") & ~s.background for s in sets]
+    chosen = [(known_inputs(s, statistics)[which], ~s.outside[which]) for s, which in zip(sets, asked, strict=True)]
+    inputs, known = (np.concatenate(values) for values in zip(*chosen, strict=True))
+    found = _weights(LogisticRegression(class_weight="balanced", C=10.0).fit(inputs, known))
+    constant = -float(np.quantile(inputs[known] @ np.array(found[1:]), KNOWN_LOST))
+    return constant, *found[1:]
+
+
+def _weights(fitted: LogisticRegression) -> tuple[float, ...]:
+    return float(fitted.intercept_[0]), *(float(x) for x in fitted.coef_[0])
+
+
+def load_sets(
+    model: Path, config: SessionsConfig, archives: Path, cache: Path | None, threads: int = 1
+) -> tuple[str, tuple[str, ...], list[ClipOutputs]]:
+    """Outputs of a model for all trimmed clips of the sets that it was trained on: its hash, its actions, the outputs.
+
+    Raises:
+        ValueError: An archive is missing.
+        ModelError: The model cannot be used.
+    """
+    sha256 = read_model_file(model).sha256()
+    vocabulary = load_vocabulary(config.vocabulary)
+    with load_engine(model, threads=threads) as engine:
+        sets = []
+        for name, options in config.sets.items():
+            archive = Archive(archives / name)
+            sets.append(outputs_of(engine, sha256, archive, options, vocabulary, cache, varied=name in VARIED))
+        return sha256, engine.info.actions, sets
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training.shipped.teaching",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", type=Path, help="an .onnx file")
+    parser.add_argument("--archives", type=Path, default=Path("archives"), help="(default: %(default)s)")
+    parser.add_argument(
+        "--sessions", type=Path, default=Path("training/configs/hri_1_sessions.yaml"),
+        help="what the model was trained on (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--cache", type=Path, help="directory in which outputs of the model are kept")
+    parser.add_argument("--output", type=Path, help="default: beside the model")
+    options = parser.parse_args(arguments)
+    try:
+        config = load(SessionsConfig, options.sessions, None)
+        statistics = fit(*load_sets(options.model, config, options.archives, options.cache))
+    except (ModelError, ValueError) as error:
+        print(f"training.shipped.teaching: {error}", file=sys.stderr)
+        return 1
+    output = options.output or statistics_path(options.model)
+    statistics.save(output)
+    print(
+        f"wrote {output}: {output.stat().st_size / 1e6:.2f} MB, {len(statistics.rivals)} prototypes, "
+        f"scale {statistics.scale:.1f}, least {statistics.least:.2f}, "
+        f"gate {', '.join(f'{x:.2f}' for x in statistics.gate)}, "
+        f"known {', '.join(f'{x:.2f}' for x in statistics.known)}"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
