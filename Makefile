@@ -1,7 +1,7 @@
 # Everything a user types. `make help` lists the targets.
 #
 # Where a ROS 2 is sourced, it is used; otherwise ROS 2 is installed from PyPI into .venv (no root, 0.5 GB).
-# Variables: ROS_DISTRO=kilted or jazzy (from PyPI), BAG=path (demo), PYTHON=python3, TORCH=torch==2.13.0,
+# Variables: ROS_DISTRO=kilted or jazzy (from PyPI), BAG=path, CAMERAS=2 (demo), TEACH=1 (demo), PYTHON=python3, TORCH=torch==2.13.0,
 # PYTEST="more arguments of pytest", BENCH and SOAK="more arguments".
 
 SHELL := bash
@@ -49,8 +49,8 @@ help: ## List the targets
 
 build: $(BUILT) ## Install ROS 2 if none is sourced, and build this package into install/
 
-demo: $(BUILT) ## See it work: a played scene through the live nodes, or a bag of yours with BAG=path
-	@$(IN_ENV) python -m usdrl_ros.demo $(if $(BAG),--bag "$(BAG)")
+demo: $(BUILT) ## See it work: a played scene through the live nodes, a bag of yours with BAG=path, or a lesson with TEACH=1
+	@$(IN_ENV) python -m usdrl_ros.demo$(if $(TEACH),.teach) $(if $(BAG),--bag "$(BAG)") $(if $(CAMERAS),--cameras $(CAMERAS))
 
 webcam: $(WEBCAM)/ready ## See yourself recognised: a webcam, or VIDEO=file.mp4; OUTPUT=out.mp4 writes it annotated
 	@$(WEBCAM)/bin/python -m usdrl_ros.demo.webcam $(if $(VIDEO),--video "$(VIDEO)") $(if $(OUTPUT),--output "$(OUTPUT)")
@@ -123,7 +123,7 @@ build/files: FORCE | $(READY)
 	@find usdrl_ros config launch msg cmake -type f -not -path '*/__pycache__/*' | sort > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
-$(BUILT): $(READY) build/files $(wildcard msg/*) CMakeLists.txt package.xml cmake/executable.py.in
+$(BUILT): $(READY) build/files $(wildcard msg/* srv/* action/*) CMakeLists.txt package.xml cmake/executable.py.in
 	@source $(VENV)/bin/activate \
 	  && $(if $(SOURCED),,export AMENT_PREFIX_PATH=$$VIRTUAL_ENV CMAKE_PREFIX_PATH=$$VIRTUAL_ENV &&) \
 	    colcon --log-level error build --merge-install --symlink-install --event-handlers console_direct- \

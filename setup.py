@@ -31,7 +31,14 @@ setup(
     packages=[*find_packages(include=["usdrl_ros", "usdrl_ros.*"]), *DATA],
     package_dir=DATA,
     package_data={
-        "usdrl_ros": ["py.typed", "models/*.onnx", "models/*.ckpt", "models/*.md", "evaluation/report/*.css"],
+        "usdrl_ros": [
+            "py.typed",
+            "models/*.onnx",
+            "models/*.npz",
+            "models/*.ckpt",
+            "models/*.md",
+            "evaluation/report/*.css",
+        ],
         "usdrl_ros.config": ["*.yaml", "*.rviz", "*.xml", "*/*.yaml"],
         "usdrl_ros.interfaces": ["*.msg"],
     },

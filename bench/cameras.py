@@ -234,19 +234,13 @@ def several(options: argparse.Namespace) -> dict[str, Any]:
         known = [action for action in ACTIONS if action in engine.info.actions]
         for seed in range(options.seeds):
             recordings = acted(31 + 10 * seed, options.people, options.actions, known)
-            truth = [
-                Interval("scene", "someone", segment.action, segment.start, segment.end)
-                for segment in recordings[0].segments
-            ]
+            truth = [Interval("scene", each.action, each.start, each.end) for each in recordings[0].segments]
             truths += len(truth)
             middle_s = float(recordings[0].stamps[-1]) / 2
             for name, (cameras, given) in cases.items():
                 changed = given | ({"dies_s": middle_s} if "dies_s" in given else {})
-                events, _ = events_of(engine, seen_by(recordings, cameras, **changed))
-                found = [
-                    replace(each, person_id="someone") for each in intervals_of_events("scene", events, round(1000e9))
-                ]
-                result = compare(found, truth)
+                events, _ = events_of(engine, seen_by(recordings, cameras, **changed), options.rate)
+                result = compare(intervals_of_events("scene", events, round(1000e9)), truth)
                 row = rows[name]
                 row["found"] += len(result.found)
                 row["false"] += len(result.false)
@@ -309,6 +303,7 @@ def main(arguments: list[str] | None = None) -> int:
     own = commands.add_parser("several")
     for name, default in (("seeds", 3), ("people", 2), ("actions", 5)):
         own.add_argument(f"--{name}", type=int, default=default)
+    own.add_argument("--rate", type=float, default=10.0, help="steps a second; default: %(default)s")
     commands.add_parser("cost")
     options = parser.parse_args(arguments)
     result = {"moving": moving, "several": several, "cost": cost}[options.command](options)

@@ -48,7 +48,7 @@ class Row:
 
 
 def open_all(
-    model: Path, threads: int, wanted: Sequence[str], stack: ExitStack, tell: Callable[[str], None], max_batch: int = 16
+    model: Path, threads: int, wanted: Sequence[str], stack: ExitStack, log: Callable[[str], None], max_batch: int = 16
 ) -> tuple[dict[str, Engine], dict[str, str]]:
     """Every engine in every precision that runs here, by "engine precision", and why others do not."""
     found: dict[str, Engine] = {}
@@ -58,10 +58,10 @@ def open_all(
             way = f"{name} {precision}"
             if wanted and name not in wanted and way not in wanted:
                 continue
-            tell(f"loading {way}")
+            log(f"loading {way}")
             try:
                 found[way] = stack.enter_context(
-                    load_engine(model, engine=name, threads=threads, precision=precision, max_batch=max_batch, log=tell)
+                    load_engine(model, engine=name, threads=threads, precision=precision, max_batch=max_batch, log=log)
                 )
             except ModelError as error:
                 skipped[way] = " ".join(str(error).split())

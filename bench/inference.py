@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     torch.set_num_threads(options.threads)
     console = Console(width=max(Console().width, 110))
-    tell = partial(console.print, style="dim", highlight=False, markup=False)
+    log = partial(console.print, style="dim", highlight=False, markup=False)
     found: dict[str, Any] = {
         "processor": processor(), "threads": options.threads, "torch": torch.__version__, "model": str(options.model),
         "skipped": {},
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tables: list[Table] = []
     try:
         for part in options.parts:
-            tables += _PARTS[part](options, found, tell)
+            tables += _PARTS[part](options, found, log)
     except (ModelError, ValueError) as error:
         print(f"bench.inference: {error}", file=sys.stderr)
         return 1
@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _engines(options: argparse.Namespace, found: dict[str, Any], tell: Any) -> list[Table]:
+def _engines(options: argparse.Namespace, found: dict[str, Any], log: Any) -> list[Table]:
     rate = networks.ProductRate()
     rate.measure()
     gpu: tuple[str, float] | None = None
@@ -100,22 +100,22 @@ def _engines(options: argparse.Namespace, found: dict[str, Any], tell: Any) -> l
     made: dict[int, networks.Network] = {}
     for width in options.widths:
         with tempfile.TemporaryDirectory() as directory, ExitStack() as stack:
-            tell(f"H={width}: making the network and its file")
+            log(f"H={width}: making the network and its file")
             made[width] = networks.make(width, Path(directory))
             most = max(options.batches)
             loaded, skipped = engines.open_all(
-                made[width].path, options.threads, options.engines, stack, tell, max_batch=most
+                made[width].path, options.threads, options.engines, stack, log, max_batch=most
             )
             found["skipped"] |= skipped
             for way, engine in loaded.items():
                 found.setdefault("engines", {})[way] = engine.name
             for batch in options.batches:
-                tell(f"H={width}, batch {batch}: {', '.join(loaded)} against PyTorch")
-                ways = _torch_ways(made[width], batch, "cpu", options.compile, found, tell)
+                log(f"H={width}, batch {batch}: {', '.join(loaded)} against PyTorch")
+                ways = _torch_ways(made[width], batch, "cpu", options.compile, found, log)
                 rows += engines.compare(width, batch, loaded, ways, options.seconds)
                 rate.measure()
                 if torch.cuda.is_available():
-                    ways = _torch_ways(made[width], batch, "cuda", options.compile, found, tell)
+                    ways = _torch_ways(made[width], batch, "cuda", options.compile, found, log)
                     on_gpu = {way: engine for way, engine in loaded.items() if way.startswith("tensorrt")}
                     rows += engines.compare(width, batch, on_gpu, ways, options.seconds)
     found["product_gflops"] = [each / 1e9 for each in rate.rates]
@@ -137,18 +137,18 @@ def _engines(options: argparse.Namespace, found: dict[str, Any], tell: Any) -> l
         f"One inference; times faster than {torch_ways}\nfloor: {reasons or 'not known here'}\n"
         f"PyTorch multiplies matrices at {rate.best / 1e9:.0f} GFLOP/s here, the best of {len(rate.rates)} moments"
         f"{'' if rate.steady else ' that differ'}",
-        ("H", "batch", "way", "p50 ms", "p99 ms", "times faster", "floor ms"),
+        ("H", "batch", "way", "p50 ms", "p99 ms", "least CPU ms", "times faster", "floor ms"),
     )
     for row in rows:
         faster = " / ".join(f"{value:.2f}" for value in row.faster.values())
         floor_ms = "-" if row.floor_ms is None else f"{row.floor_ms:.2f}"
-        times = f"{row.times.p50_ms:.2f}", f"{row.times.p99_ms:.2f}"
+        times = [f"{value:.2f}" for value in (row.times.p50_ms, row.times.p99_ms, row.times.cpu_ms or 0.0)]
         table.add_row(str(row.width), str(row.batch), row.way, *times, faster, floor_ms)
     return [table]
 
 
 def _torch_ways(
-    network: networks.Network, batch: int, device: str, compile_it: bool, found: dict[str, Any], tell: Any
+    network: networks.Network, batch: int, device: str, compile_it: bool, found: dict[str, Any], log: Any
 ) -> dict[str, Callable[[], object]]:
     """PyTorch's ways of running a network on a device; what cannot run is noted with its reason."""
     ways: dict[str, Callable[[], object]] = {}
@@ -156,7 +156,7 @@ def _torch_ways(
         ways |= network.ways(engines.windows(batch), device, half)
         if not compile_it:
             continue
-        tell(f"torch.compile for batch {batch}")
+        log(f"torch.compile for batch {batch}")
         try:
             ways |= network.compiled(engines.windows(batch), device, half)
         except RuntimeError as error:
@@ -164,38 +164,38 @@ def _torch_ways(
     return ways
 
 
-def _peer(options: argparse.Namespace, found: dict[str, Any], tell: Any) -> list[Table]:
+def _peer(options: argparse.Namespace, found: dict[str, Any], log: Any) -> list[Table]:
     name = f"ST-GCN++, {peer.FRAMES} frames"
     with tempfile.TemporaryDirectory() as directory, ExitStack() as stack:
         path = Path(directory) / "peer.onnx"
-        tell("making ST-GCN++ and its file")
+        log("making ST-GCN++ and its file")
         network = peer.export_peer(path, len(networks.ACTIONS))
         weights = sum(parameter.numel() for parameter in network.parameters())
         wanted = [each for each in options.engines if each.startswith("openvino")] or ["openvino"]
-        loaded, skipped = engines.open_all(options.model, options.threads, wanted, stack, tell)
+        loaded, skipped = engines.open_all(options.model, options.threads, wanted, stack, log)
         found["skipped"] |= skipped
         if not loaded:
             return []
         table = _table(
             f"ST-GCN++ ({weights / 1e6:.2f} M random weights, joints, recognition only) beside {options.model.stem} "
             f"(joints, bones, motions; detection and recognition), OpenVINO, {options.threads} threads",
-            ("batch", "way", "p50 ms", "p99 ms"),
+            ("batch", "way", "p50 ms", "p99 ms", "least CPU ms"),
         )
         found["peer"] = {"threads": options.threads, "weights": weights, "rows": []}
         run = peer.open_peer(path, options.threads)
         for batch in options.peer_batches:
-            tell(f"batch {batch}: {name} beside {', '.join(loaded)}")
+            log(f"batch {batch}: {name} beside {', '.join(loaded)}")
             ways: dict[str, Callable[[], object]] = {f"{name}, fp32": partial(run, engines.windows(batch, 1))}
             for way, engine in loaded.items():
                 ways[f"{options.model.stem}, {way}"] = partial(engine.infer, engines.windows(batch, engine.info.people))
             for way, times in take_turns(ways, options.seconds).items():
                 found["peer"]["rows"].append({"batch": batch, "way": way, "times": asdict(times)})
-                table.add_row(str(batch), way, f"{times.p50_ms:.2f}", f"{times.p99_ms:.2f}")
+                table.add_row(str(batch), way, f"{times.p50_ms:.2f}", f"{times.p99_ms:.2f}", f"{times.cpu_ms:.2f}")
     return [table]
 
 
-def _streaming(options: argparse.Namespace, found: dict[str, Any], tell: Any) -> list[Table]:
-    tell("measuring what a streaming encoder could keep")
+def _streaming(options: argparse.Namespace, found: dict[str, Any], log: Any) -> list[Table]:
+    log("measuring what a streaming encoder could keep")
     try:
         result = streaming.measure(options.model, options.threads, (1, 6), options.seconds)
     except ModelError as error:
@@ -206,20 +206,20 @@ def _streaming(options: argparse.Namespace, found: dict[str, Any], tell: Any) ->
         f"What a streaming encoder could keep of {options.model.stem}: {result.equal:.0%} of a window's frames come "
         f"again unchanged\n(a coordinate changes by {1e3 * result.window_change_m:.1f} mm), the newest frame changes "
         f"the others' logits by {result.influence:.1e} of the largest",
-        ("batch", "whole p50 ms", "up to the first layer p50 ms", "share"),
+        ("batch", "whole, least CPU ms", "up to the first layer, least CPU ms", "share"),
     )
     for row in result.shares:
-        share = f"{row.part.p50_ms / row.whole.p50_ms:.0%}"
-        table.add_row(str(row.batch), f"{row.whole.p50_ms:.2f}", f"{row.part.p50_ms:.2f}", share)
+        whole, part = row.whole.cpu_ms or 0.0, row.part.cpu_ms or 0.0
+        table.add_row(str(row.batch), f"{whole:.2f}", f"{part:.2f}", f"{part / whole:.0%}")
     return [table]
 
 
-def _agreement(options: argparse.Namespace, found: dict[str, Any], tell: Any) -> list[Table]:
+def _agreement(options: argparse.Namespace, found: dict[str, Any], log: Any) -> list[Table]:
     with ExitStack() as stack:
         reference = stack.enter_context(load_engine(options.model, engine="onnxruntime", threads=options.threads))
-        loaded, skipped = engines.open_all(options.model, options.threads, options.engines, stack, tell)
+        loaded, skipped = engines.open_all(options.model, options.threads, options.engines, stack, log)
         found["skipped"] |= skipped
-        tell(f"collecting windows of {len(options.bags)} bags" if options.bags else "playing a scene for its windows")
+        log(f"collecting windows of {len(options.bags)} bags" if options.bags else "playing a scene for its windows")
         windows = steps.recorded_windows(reference, options.bags) if options.bags else steps.played_windows(reference)
         results = {way: engines.agreement(engine, reference, windows) for way, engine in loaded.items()}
     found["agreement"] = {way: asdict(result) for way, result in results.items()}
@@ -233,11 +233,11 @@ def _agreement(options: argparse.Namespace, found: dict[str, Any], tell: Any) ->
     return [table]
 
 
-def _steps(options: argparse.Namespace, found: dict[str, Any], tell: Any) -> list[Table]:
+def _steps(options: argparse.Namespace, found: dict[str, Any], log: Any) -> list[Table]:
     with load_engine(options.model, threads=options.threads) as engine:
         name, rows = engine.name, []
         for people in options.people:
-            tell(f"steps of {people} people")
+            log(f"steps of {people} people")
             rows.append(steps.measure(engine, people, options.scene))
     found["steps"] = {"engine": name, "rows": [row.as_dict() for row in rows]}
     table = _table(
@@ -250,7 +250,7 @@ def _steps(options: argparse.Namespace, found: dict[str, Any], tell: Any) -> lis
     return [table]
 
 
-def _dds(options: argparse.Namespace, found: dict[str, Any], tell: Any) -> list[Table]:
+def _dds(options: argparse.Namespace, found: dict[str, Any], log: Any) -> list[Table]:
     def engine_ms() -> float:
         with load_engine(options.model, threads=options.threads) as engine:
             return steps.measure_at_pace(engine, options.dds_people, min(options.scene / 2, 10.0)).p50_ms
@@ -258,7 +258,7 @@ def _dds(options: argparse.Namespace, found: dict[str, Any], tell: Any) -> list[
     try:
         before_ms = engine_ms()
         result = message_to_event.measure(
-            options.model, "auto", options.threads, options.dds_people, options.scene, tell
+            options.model, "auto", options.threads, options.dds_people, options.scene, log
         )
     except message_to_event.UnavailableError as error:
         found["skipped"]["message to event"] = str(error)

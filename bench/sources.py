@@ -3,8 +3,8 @@
     python -m bench.sources zed yolo_3d path/to/mine.yaml --people 1 6
 
 The message is made up by the source's own description: plain objects with the fields that it names. With ROS 2 and the
-source's message package, real ones are made of them, and it is told besides what rclpy takes to decode such a message,
-and what the node takes instead, which walks over its bytes (`usdrl_ros.sources.serialized`). The least of several
+source's message package, real ones are made of them. Then it also reports how long rclpy takes to decode such a
+message, and how long the node takes, which walks over its bytes (`usdrl_ros.sources.serialized`). The least of several
 turns is given.
 """
 
@@ -35,15 +35,21 @@ def message_of(source: Source, people: int) -> Any:
     """A message with so many people, all joints seen, each two metres beside the next."""
     layout = _layout(source)
     rng = np.random.default_rng(0)
-    told = [rng.normal(0, 0.3, (len(layout.joint_names), 3)) + 2.0 * number for number in range(people)]
+    people_joints = [rng.normal(0, 0.3, (len(layout.joint_names), 3)) + 2.0 * number for number in range(people)]
     message = SimpleNamespace()
     if source.joints.person_stride:
-        elements = [one for number, joints in enumerate(told) for one in _elements(source, layout, joints, number)]
+        elements = [
+            one for number, joints in enumerate(people_joints) for one in _elements(source, layout, joints, number)
+        ]
         _set(message, source.joints.elements, elements)
     elif source.people:
-        _set(message, source.people, [_person(source, layout, joints, number) for number, joints in enumerate(told)])
+        _set(
+            message,
+            source.people,
+            [_person(source, layout, joints, number) for number, joints in enumerate(people_joints)],
+        )
     else:
-        message = _person(source, layout, told[0], 0)
+        message = _person(source, layout, people_joints[0], 0)
     if source.header:
         stamp = SimpleNamespace(sec=1, nanosec=0)
         _set(message, source.header, SimpleNamespace(stamp=stamp, frame_id="camera"))

@@ -1,4 +1,4 @@
-"""Taking turns at a clock, and what is made of the times."""
+"""Timing several ways in turns, and what is reported of the times."""
 
 from __future__ import annotations
 
@@ -17,22 +17,30 @@ _REST_S = 0.005
 
 @dataclass(frozen=True)
 class Times:
-    """Of one way, milliseconds."""
+    """Of one way, milliseconds.
+
+    Args:
+        p50_ms, p99_ms: Percentiles of the time that a run took.
+        runs: How many.
+        cpu_ms: Least CPU time of a run, of all threads: what other programs do hardly changes it. None: not measured.
+    """
 
     p50_ms: float
     p99_ms: float
     runs: int
+    cpu_ms: float | None = None
 
     @classmethod
-    def of(cls, seconds: Sequence[float]) -> Times:
-        """From the seconds of each run; there must be one."""
+    def of(cls, seconds: Sequence[float], cpu_seconds: Sequence[float] = ()) -> Times:
+        """From the seconds, and the CPU's seconds if they were measured, of each run; there must be one."""
         p50, p99 = np.percentile(seconds, (50, 99)) * 1e3
-        return cls(float(p50), float(p99), len(seconds))
+        return cls(float(p50), float(p99), len(seconds), 1e3 * min(cpu_seconds) if cpu_seconds else None)
 
 
 def take_turns(ways: Mapping[str, Callable[[], object]], seconds: float) -> dict[str, Times]:
     """Run each way for about so many seconds, in short turns; the first run of all is not counted."""
     found: dict[str, list[float]] = {name: [] for name in ways}
+    busy: dict[str, list[float]] = {name: [] for name in ways}
     for run in ways.values():
         run()
     until = time.perf_counter() + seconds * len(ways)
@@ -41,9 +49,11 @@ def take_turns(ways: Mapping[str, Callable[[], object]], seconds: float) -> dict
             time.sleep(_REST_S)
             turn = time.perf_counter() + TURN_S
             while (began := time.perf_counter()) < turn:
+                before = time.process_time()
                 run()
+                busy[name].append(time.process_time() - before)
                 found[name].append(time.perf_counter() - began)
-    return {name: Times.of(times) for name, times in found.items()}
+    return {name: Times.of(times, busy[name]) for name, times in found.items()}
 
 
 def processor() -> str:

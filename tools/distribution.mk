@@ -17,6 +17,6 @@ WHEELS_jazzy := ament-cmake-gmock ament-cmake-gtest ament-cmake-pytest
 WHEELS_kilted := ament-cmake-ros-core
 
 WHEELS := 'ros-rclpy[fastrtps]' ros-python-cmake-module cmake ninja $(addprefix ros-$(ROS_DISTRO)-, \
-            rclpy std-msgs geometry-msgs visualization-msgs diagnostic-msgs lifecycle-msgs rosgraph-msgs ament-package \
+            rclpy action-msgs std-msgs geometry-msgs visualization-msgs diagnostic-msgs lifecycle-msgs rosgraph-msgs ament-package \
             ament-cmake ament-cmake-python ament-cmake-include-directories ament-cmake-ros rosidl-core-generators \
             rosidl-default-generators $(WHEELS_$(ROS_DISTRO)))

@@ -27,11 +27,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import Console
 
 from training.configuration import ConfigError, RunOptions, build
 from training.runs import LAST, RESULT, Record
+from usdrl_ros.configuration import read_yaml
 
 LOCKS = ".locks"
 TASKS = {
@@ -63,9 +63,9 @@ def read_plan(path: Path, runs: Path) -> list[PlannedRun]:
         ConfigError: The file is missing or wrong, a task is unknown, or two runs have one name.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
         planned = [run for entry in content["runs"] for run in _expand(entry, content.get("defaults", {}), runs)]
-    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path} is no plan of runs: {error!r}") from error
     if unknown := sorted({run.task for run in planned} - set(TASKS)):
         raise ConfigError(f"{path}: unknown task {', '.join(unknown)}; known are {', '.join(TASKS)}")

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from usdrl_ros.actions.choice import ChoiceError, parse_pairs, parse_thresholds
 from usdrl_ros.inference.factory import ENGINES, PRECISIONS
 from usdrl_ros.parameter_file import parameters_of_node
 from usdrl_ros.parameters import (
@@ -50,6 +51,23 @@ def _poses_fault(texts: list[str]) -> str | None:
     except PoseError as error:
         return str(error)
     return None
+
+
+def _pairs_fault(pairs: list[str]) -> str | None:
+    try:
+        parse_pairs(pairs, "it")
+    except ChoiceError as error:
+        return str(error)
+    return None
+
+
+def _thresholds_fault(pairs: list[str]) -> str | None:
+    try:
+        thresholds = parse_thresholds(pairs, "it")
+    except ChoiceError as error:
+        return str(error)
+    wrong = [action for action, value in thresholds.items() if not 0.01 <= value <= 1.0]
+    return f"the threshold of {wrong[0]} must be from 0.01 to 1" if wrong else None
 
 
 def _intent_fault(names: list[str]) -> str | None:
@@ -169,6 +187,38 @@ PARAMETERS = (
         "ACTION=INTENT: the intent that an action stands for; another action's intent has its name.",
         fault=_intent_fault,
         live=True,
+    ),
+    ParameterSpec(
+        "enabled_actions",
+        [],
+        "Actions in use, taught ones and the groups gestures, posture, everyday and social among them; empty: all.",
+        live=True,
+    ),
+    ParameterSpec(
+        "disabled_actions", [], "Actions and groups that are not in use, even if enabled_actions has them.", live=True
+    ),
+    ParameterSpec(
+        "action_names",
+        [],
+        "ACTION=NAME: the name under which an action is reported; actions of one name are reported as one.",
+        fault=_pairs_fault,
+        live=True,
+    ),
+    ParameterSpec(
+        "thresholds",
+        [],
+        "ACTION=PROBABILITY: the start_threshold that an action has of its own.",
+        fault=_thresholds_fault,
+        live=True,
+    ),
+    ParameterSpec(
+        "unknown",
+        False,
+        "Whether movements that are none of the actions in use are reported as the action unknown.",
+        live=True,
+    ),
+    ParameterSpec(
+        "gallery", "", "Directory of the taught actions; empty: usdrl_ros/gallery in the user's data directory."
     ),
     ParameterSpec(
         "autostart", True, "Whether the node configures and activates itself.", fixed="it is read at the start"

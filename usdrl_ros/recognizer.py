@@ -366,7 +366,8 @@ class Recognizer:
 
     def _run_model(self, joints: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Run windows (N, T, M, 25, 3): the skeletons that the model is given, and its outputs."""
-        skeletons = self._normalize.model_input(joints, self.info.people)
+        there = max(1, *(m + 1 for m in range(joints.shape[2]) if np.isfinite(joints[:, :, m]).any()), 1)
+        skeletons = self._normalize.model_input(joints[:, :, :there], self.info.people)
         predictions = self._engine.infer(skeletons)
         return skeletons, predictions.detection, predictions.recognition, predictions.embedding
 

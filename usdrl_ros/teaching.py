@@ -153,7 +153,7 @@ class Teacher:
         Raises:
             TeachingError: The name cannot be used, or the examples have nothing in common. Nothing has been saved.
         """
-        self._check_name(name, counter_to, replace_existing)
+        self.check_name(name, counter_to, replace_existing)
         if not 1 <= len(examples) <= MOST_EXAMPLES:
             raise TeachingError(f"there are {len(examples)} examples, 1 to {MOST_EXAMPLES} are needed")
         windows = np.stack([example.window for example in examples]).astype(np.float32)
@@ -208,7 +208,12 @@ class Teacher:
         shape = (len(windows), len(TAUGHT_VARIANTS))
         return features.reshape(*shape, -1), out.recognition.reshape(*shape, -1)[:, 0]
 
-    def _check_name(self, name: str, counter_to: str, replace_existing: bool) -> None:
+    def check_name(self, name: str, counter_to: str, replace_existing: bool) -> None:
+        """Refuse names that cannot be used, before anybody shows anything.
+
+        Raises:
+            TeachingError: See `teach`.
+        """
         check_name(name)
         known = self._engine.info.actions
         if counter_to and counter_to not in known and counter_to not in self.gallery:

@@ -12,7 +12,7 @@ import pytest
 from geometry_msgs.msg import Point, Twist
 from ros_fixtures import ROOT, Peer, own_domain, wait_until
 from std_msgs.msg import Header, String
-from usdrl_ros.msg import ActionEvent, ActionScores
+from usdrl_ros.msg import ActionEvent, ActionScores, Skeleton, SkeletonArray
 
 PARAMETERS = {"hold_s": 0.2, "timeout_s": 0.6, "stop_s": 2.0, "again_s": 20.0, "gesture_s": 0.4}
 
@@ -22,12 +22,14 @@ class Stage:
 
     def __init__(self, peer: Peer, process: subprocess.Popen) -> None:
         self.peer, self.process = peer, process
+        self.people = peer.node.create_publisher(SkeletonArray, "skeletons", 10)
         self.events = peer.node.create_publisher(ActionEvent, "usdrl/actions", 50)
         self.scores = peer.node.create_publisher(ActionScores, "usdrl/scores", 50)
         peer.listen(Twist, "cmd_vel")
         peer.listen(String, "gesture")
         wait_until(lambda: self.events.get_subscription_count() and peer.heard["cmd_vel"], what="the greeter")
         self._events = 0
+        self.somebody: tuple[float, float] | None = None  # who is there besides, ahead and to the left
 
     def act(
         self,
@@ -35,6 +37,8 @@ class Stage:
         seconds: float,
         *,
         distance: float = 3.0,
+        left: float = 0.0,
+        frame: str = "base_link",
         confidence: float = 0.9,
         ends: bool = True,
         fresh: bool = True,
@@ -51,22 +55,31 @@ class Stage:
         fields = dict(event_id=f"ann/{action}/{self._events}", person_id="ann", action=action, confidence=confidence)
         until, phase = time.monotonic() + seconds, ActionEvent.STARTED
         while time.monotonic() < until:
-            self.tell(phase, distance, fields)
+            self.tell(phase, (distance, left), frame, fields)
             self.scores.publish(ActionScores(person_id="ann"))
             phase = ActionEvent.ONGOING
             time.sleep(0.1)
         if ends:
-            self.tell(ActionEvent.ENDED, distance, fields)
+            self.tell(ActionEvent.ENDED, (distance, left), frame, fields)
         return self.commanded()
 
     def stands_still(self) -> bool:
         speeds, gestures = self.peer.heard["cmd_vel"][-5:], self.peer.heard["gesture"][-5:]
         return len(speeds) == len(gestures) == 5 and all(
-            twist.linear.x == 0.0 and gesture.data == "none" for twist, gesture in zip(speeds, gestures, strict=True)
+            twist.linear.x == twist.angular.z == 0.0 and gesture.data == "none"
+            for twist, gesture in zip(speeds, gestures, strict=True)
         )
 
-    def tell(self, phase: int, distance: float, fields: dict) -> None:
-        self.events.publish(ActionEvent(header=Header(), phase=phase, position=Point(z=distance), **fields))
+    def tell(self, phase: int, place: tuple[float, float], frame: str, fields: dict) -> None:
+        position = Point(x=place[0], y=place[1], z=1.0)
+        self.events.publish(ActionEvent(header=Header(frame_id=frame), phase=phase, position=position, **fields))
+        if self.somebody is not None:
+            skeleton = Skeleton(person_id="bob", positions=[*self.somebody, 0.9, *[math.nan] * 3])
+            self.people.publish(SkeletonArray(header=Header(frame_id=frame), layout="x,y", skeletons=[skeleton]))
+
+    def turns(self) -> list[float]:
+        """All turns that were commanded."""
+        return [twist.angular.z for twist in list(self.peer.heard["cmd_vel"])]
 
     def commanded(self) -> tuple[float, set[str]]:
         """The fastest speed and all gestures so far."""
@@ -121,6 +134,28 @@ def test_comes_when_called_but_not_too_close(stage):
     assert speed == pytest.approx(0.1)
     assert stage.act("beckon", 0.8, distance=1.0)[0] == 0.0
     assert stage.act("beckon", 0.8, distance=math.nan)[0] == 0.0  # nobody knows where
+
+
+@pytest.mark.parametrize(("ahead", "left"), [(-0.3, 3.0), (-3.0, 0.5), (1.0, -2.0)])
+def test_turns_to_the_caller_before_it_drives(stage, ahead, left):
+    assert stage.act("beckon", 0.8, distance=ahead, left=left)[0] == 0.0
+    turns = {turn for turn in stage.turns() if turn}
+    assert len(turns) == 1
+    assert turns.pop() == pytest.approx(math.copysign(0.6, left))  # max_turn
+
+
+def test_does_not_move_where_tf_does_not_connect_the_frame(stage):
+    assert stage.act("beckon", 0.8, frame="map")[0] == 0.0
+    assert not any(stage.turns())
+
+
+def test_stops_for_who_is_in_the_way(stage):
+    stage.somebody = (1.5, 0.2)
+    assert stage.act("beckon", 0.8)[0] == pytest.approx(0.15)
+    stage.somebody = (1.0, -0.3)
+    assert stage.act("beckon", 0.8)[0] == 0.0
+    stage.somebody = (1.0, 1.0)  # beside the way
+    assert stage.act("beckon", 0.8)[0] == pytest.approx(0.2)
 
 
 def test_stands_still_when_events_stop(stage):

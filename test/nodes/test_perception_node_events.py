@@ -7,6 +7,7 @@ import signal
 import time
 from collections import defaultdict
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -158,6 +159,36 @@ def test_control_characters_of_ids_do_not_reach_the_terminal(stage):
     stage.repeat_until(lambda: r"\x1b[2J" in stage.program.log, lambda: stage.peer.skeletons.publish(message))
     assert "\x1b[2J" not in stage.program.log
     assert "\nfake log line" not in stage.program.log
+
+
+def test_messages_of_any_size_cost_bounded_memory(domain, model):
+    """10,000 people in a message, layouts of a megabyte: dropped at the door and counted; recognition continues."""
+    with perception(f"model:={model}", *PARAMETERS) as program, Peer(domain) as peer:
+        peer.wait_for_perception()
+        stage = Stage(program, peer)
+
+        def memory_mb() -> float:
+            return int(Path(f"/proc/{program.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+        stage.start("before")
+        before_mb = memory_mb()
+        peer.publish(stage.now_ns, {f"crowd_{number}": pose() for number in range(10_000)})
+        wait_until(lambda: "too_many_in_message" in stage.problems(), what="the crowd in the diagnostics")
+        crowd_mb = memory_mb() - before_mb
+        for number in range(20):
+            message = skeletons_to_message(
+                message_types(), stage.now_ns, "c", "ntu_25", [Person("p", "ntu_25", pose())]
+            )
+            message.layout = f"{number}" + "," * 1_000_000
+            peer.skeletons.publish(message)
+        wait_until(lambda: "too_long" in stage.problems(), what="the layouts in the diagnostics")
+        layouts_mb = memory_mb() - before_mb
+        print(f"10,000 people in a message: {crowd_mb:+.0f} MB; then 20 layouts of a megabyte: {layouts_mb:+.0f} MB")
+        assert crowd_mb < 50
+        assert layouts_mb < 80
+        assert len(program.log) < 20_000
+        stage.start("after")
+        assert program.end() == 0
 
 
 def test_noise_among_stamps_of_another_clock_moves_no_clock(domain, model):

@@ -617,3 +617,20 @@ def test_whatever_stands_in_a_message_nothing_is_raised(source: str) -> None:
         for person in frame.people:
             assert person.joints.shape == (len(load_layout(person.layout).joint_names), 3)
         recognizer.observe(frame)
+
+
+def test_a_filter_that_leaves_nobody_from_the_start_is_reported() -> None:
+    """Somebody who was kept shows that it is set up well: from then on nothing is reported."""
+    reading, joints = reader("zed"), joints_of("zed")
+
+    def read(second: float, **fields: Any) -> list[str]:
+        head = header(plain, round(second * 1e9), "camera")
+        frame = reading.read(plain("", header=head, objects=[zed_object(plain, "1", joints, **fields)]))
+        assert all("skeleton_available is False, expected True" in each.message for each in frame.problems)
+        return [each.cause for each in frame.problems]
+
+    assert read(1.0, skeleton_available=False) == []
+    assert read(3.9, skeleton_available=False) == []
+    assert read(4.1, skeleton_available=False) == ["all_left_out"]
+    assert read(5.0) == []
+    assert read(99.0, skeleton_available=False) == []

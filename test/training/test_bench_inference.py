@@ -27,6 +27,8 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> networks.Network:
 def test_percentiles() -> None:
     times = Times.of([0.001 * i for i in range(101)])
     assert (times.p50_ms, times.p99_ms, times.runs) == (pytest.approx(50), pytest.approx(99), 101)
+    assert times.cpu_ms is None
+    assert Times.of([0.5, 0.4], [0.003, 0.002]).cpu_ms == pytest.approx(2.0)
 
 
 def test_ways_take_turns() -> None:
@@ -41,6 +43,7 @@ def test_ways_take_turns() -> None:
     assert all(calls.count(name) == times.runs + 1 for name, times in found.items())
     changes = sum(x != y for x, y in pairwise(calls))
     assert changes >= 3
+    assert all(times.cpu_ms is not None and times.cpu_ms < times.p50_ms for times in found.values())  # they sleep
     assert all(times.p50_ms >= least for times, least in zip(found.values(), (50, 20), strict=True))
 
 

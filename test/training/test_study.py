@@ -100,7 +100,7 @@ def test_a_run_that_another_process_holds_is_left_to_it(tmp_path: Path) -> None:
         ("runs: [{name: a, task: pretrain}, {name: a, task: pretrain}]", "several runs are called a"),
         ("- just a list", "is no plan of runs"),
         ("runs: [{task: pretrain}]", "is no plan of runs"),
-        ("a: [", "is no plan of runs"),
+        ("a: [", "is not valid YAML: line 2"),
     ],
 )
 def test_wrong_plans_are_refused(tmp_path: Path, text: str, expected: str) -> None:

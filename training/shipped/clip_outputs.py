@@ -104,7 +104,7 @@ def outputs_of(
         kept = _compute(engine, archive, options, names, at_most)
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
-            np.savez(file, **kept)
+            np.savez(file, **kept)  # type: ignore[arg-type]
     words = [vocabulary.action(archive.name, str(label)) for label in kept["labels"]]
     numbers = np.array([-1 if word == OTHER or word not in engine.info.actions else engine.info.actions.index(word)
                         for word in words])  # fmt: skip

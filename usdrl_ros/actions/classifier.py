@@ -165,8 +165,8 @@ class Classifier:
             reported[..., plan.columns[-1] + 1] += left_out
         for i, own in enumerate(evidence):
             self._weigh(plan, reported[i], own)
-            for k, number in enumerate(plan.taught):
-                by_window[i, plan.columns[model + k]] += own.taught[:, number].max(initial=0.0)
+            for k, one in enumerate(plan.taught):
+                by_window[i, plan.columns[model + k]] += own.taught[:, one].max(initial=0.0)
         total = by_window.sum(1, keepdims=True)
         by_window = np.divide(by_window, total, out=np.full_like(by_window, 1.0 / max(count, 1)), where=total > 0)
         return Posterior(plan.actions, reported, by_window)

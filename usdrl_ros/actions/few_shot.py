@@ -105,7 +105,8 @@ class Statistics:
         """(N, K) similarity to the nearest prototype of each built-in action; -1 where there is none."""
         similar = features @ self.rivals.T
         found = np.full((len(features), len(self.actions)), -1.0, np.float32)
-        np.maximum.at(found, (slice(None), self.rival_classes), similar)
+        for number in np.unique(self.rival_classes):
+            found[:, number] = similar[:, self.rival_classes == number].max(1)
         return found
 
     def known_inputs(self, features: np.ndarray, action: np.ndarray, likeliest: np.ndarray) -> np.ndarray:
@@ -204,7 +205,9 @@ class FewShot:
         rivals = s.rival_similarities(features).max(1, initial=-1.0)
         taught = np.full((len(features), len(self.actions)), -1.0, np.float32)
         if len(self.classes):
-            np.maximum.at(taught, (slice(None), self.classes), features @ self.prototypes.T)
+            similar = features @ self.prototypes.T
+            for number in np.unique(self.classes):
+                taught[:, number] = similar[:, self.classes == number].max(1)
         best = taught.max(1, initial=-1.0)
         shares = np.exp(s.scale * (taught - best[:, None]))
         shares /= np.maximum(shares.sum(1, keepdims=True), 1e-9)

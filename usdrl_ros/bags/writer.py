@@ -6,7 +6,7 @@ import heapq
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -156,6 +156,7 @@ def write_recording(
     storage: str = "mcap",
     frame_id: str = "camera",
     start_ns: int = START_NS,
+    cameras: Mapping[str, tuple[str, Recording]] | None = None,
 ) -> None:
     """Write a recording as a bag with its skeletons and its true actions, in the order of time.
 
@@ -167,13 +168,14 @@ def write_recording(
         storage: "mcap" or "sqlite3".
         frame_id: The frame of the positions.
         start_ns: When second 0 was, in nanoseconds since the epoch.
+        cameras: What further cameras saw of the same: topic -> frame of the positions, and recording.
 
     Raises:
         BagError: The path exists, or the storage is unknown.
     """
     types = bag_message_types()
 
-    def skeletons() -> Iterator[tuple[int, str, Any]]:
+    def skeletons(topic: str, frame_id: str, recording: Recording) -> Iterator[tuple[int, str, Any]]:
         for index, seconds in enumerate(recording.stamps):
             people = [
                 Person(person_id, recording.layout, joints[index])
@@ -181,7 +183,7 @@ def write_recording(
                 if not np.isnan(joints[index]).all()
             ]
             stamp_ns = start_ns + seconds_to_ns(seconds)
-            yield stamp_ns, SKELETONS, skeletons_to_message(types, stamp_ns, frame_id, recording.layout, people)
+            yield stamp_ns, topic, skeletons_to_message(types, stamp_ns, frame_id, recording.layout, people)
 
     def truth() -> Iterator[tuple[int, str, Any]]:
         for number, segment in enumerate(sorted(recording.segments, key=lambda segment: segment.end)):
@@ -197,8 +199,10 @@ def write_recording(
             )
             yield end_ns, TRUTH, message
 
+    streams = [truth(), skeletons(SKELETONS, frame_id, recording)]
+    streams += [skeletons(topic, frame, other) for topic, (frame, other) in (cameras or {}).items()]
     with BagWriter(path, storage=storage) as writer:
-        for stamp_ns, topic, message in heapq.merge(truth(), skeletons(), key=lambda entry: entry[0]):
+        for stamp_ns, topic, message in heapq.merge(*streams, key=lambda entry: entry[0]):
             writer.write(topic, stamp_ns, message)
 
 

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console, RenderableType
 from rich.live import Live
+from scipy.spatial.transform import Rotation
 
 from usdrl_ros.bags.reader import TRUTH, BagError, read_topics
 from usdrl_ros.bags.skeletons import find_skeletons
 from usdrl_ros.bags.writer import BagWriter, write_recording
-from usdrl_ros.demo.actor import ACTIONS, DEMO_SEED, play, random_script
+from usdrl_ros.demo.actor import ACTIONS, DEMO_SEED, View, play, random_script
 from usdrl_ros.demo.screen import live_screen, result_table
 from usdrl_ros.evaluation.metrics.detection import compare, intervals_of_events, intervals_of_truth
 from usdrl_ros.evaluation.report.timeline import save_timeline
@@ -31,6 +32,11 @@ from usdrl_ros.sources.reader import Source, SourceError, SourceReader
 
 if TYPE_CHECKING:
     from usdrl_ros.nodes.observer import Observer
+
+
+SECOND_CAMERA = "/camera_2/skeletons"
+VIEWS = (View(azimuth_deg=-40.0, height_m=1.4, distance_m=3.2), View(azimuth_deg=55.0, height_m=1.6, distance_m=3.0))
+"""Where the cameras of a scene before two of them stand."""
 
 
 class DemoError(Exception):
@@ -58,10 +64,13 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=1.0, help="times real time; default: %(default)s")
     parser.add_argument("--people", type=int, default=2, help="people in the acted scene; default: %(default)s")
     parser.add_argument("--actions", type=int, default=7, help="actions of each; default: %(default)s")
+    parser.add_argument("--cameras", type=int, default=1, help="cameras before the acted scene; default: %(default)s")
     parser.add_argument("--seed", type=int, default=DEMO_SEED, help="of the acted scene; default: %(default)s")
     parser.add_argument("--output", type=Path, default=Path("demo_out"), help="directory; default: %(default)s")
     options = parser.parse_args(arguments)
-    for name, low, high in (("rate", 0.05, 20.0), ("people", 1, 6), ("actions", 2, 50)):
+    if options.bag is not None and options.cameras > 1:
+        parser.error("--cameras is of the acted scene: a bag has the cameras that it has")
+    for name, low, high in (("rate", 0.05, 20.0), ("people", 1, 6), ("actions", 2, 50), ("cameras", 1, 2)):
         if not low <= getattr(options, name) <= high:
             parser.error(f"--{name} must be from {low} to {high}")
     return options
@@ -94,8 +103,26 @@ def _act(options: argparse.Namespace, actions: tuple[str, ...]) -> Path:
         f"person_{i + 1}": random_script(options.seed + i, options.actions, known) for i in range(options.people)
     }
     scene = options.output / "scene"
-    write_recording(play(scripts, seed=options.seed, name="demo"), scene)
+    if options.cameras == 1:
+        write_recording(play(scripts, seed=options.seed, name="demo"), scene)
+        return scene
+    first, second = (
+        play(scripts, seed=options.seed, view=view, camera=number, occlusion=True, name="demo")
+        for number, view in enumerate(VIEWS)
+    )
+    write_recording(first, scene, frame_id="camera", cameras={SECOND_CAMERA: ("camera_2", second)})
     return scene
+
+
+def _parameters(options: argparse.Namespace, source: Source, topic: str) -> list[str]:
+    """Of the perception node: its input, or both cameras with the poses that they have in the scene."""
+    if options.cameras == 1:
+        return [f"source:={source.name}", f"input_topic:={topic}"]
+    poses = [
+        f"{frame} {' '.join(f'{value:.6f}' for value in (*pose[:3, 3], *Rotation.from_matrix(pose[:3, :3]).as_quat()))}"
+        for frame, pose in zip(("camera", "camera_2"), (view.pose() for view in VIEWS), strict=True)
+    ]
+    return [f"inputs:={[topic, SECOND_CAMERA]}", "fixed_frame:=map", f"camera_poses:={poses}"]
 
 
 def _play(
@@ -117,14 +144,17 @@ def _play(
             f"ROS 2 or the built package is missing ({error}): run `make demo`, or source env.sh"
         ) from error
 
+    cameras = [SECOND_CAMERA] if options.cameras > 1 else []
     with Live(console=console, refresh_per_second=8) as live:
         try:
             return play_live(
                 bag,
                 options.model,
                 rate=options.rate,
-                parameters=(f"source:={source.name}", f"input_topic:={topic}"),
-                observe=partial(Observer, writer, skeletons=topic, truth=TRUTH, reader=SourceReader(source)),
+                parameters=_parameters(options, source, topic),
+                observe=partial(
+                    Observer, writer, skeletons=topic, truth=TRUTH, reader=SourceReader(source), cameras=cameras
+                ),
                 watch=lambda o: live.update(_screen(o, messages)),
             )
         except (LiveError, MissingMessagesError) as error:

@@ -92,7 +92,7 @@ class ModelInfo:
             )
         if metadata["usdrl.format"] != FORMAT:
             raise ModelError(
-                f"model {path} has format {metadata['usdrl.format']}, this version reads {FORMAT}: export it anew"
+                f"model {path} has format {metadata['usdrl.format']}, this version reads {FORMAT}: export it again"
             )
         try:
             actions = tuple(str(action) for action in json.loads(metadata["usdrl.actions"]))

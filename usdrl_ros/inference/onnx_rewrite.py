@@ -42,7 +42,7 @@ def to_float16(data: bytes | memoryview) -> bytes:
 
 
 class _Float16:
-    """The conversion of one graph. Of each float tensor it knows by which name it is to be had in which precision."""
+    """The conversion of one graph. It knows the name of each float tensor in each precision."""
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
@@ -109,7 +109,7 @@ class _Float16:
         return bool(floats) and node.operator not in _NOT_FLOAT
 
     def _in(self, name: str, element: int) -> str:
-        """The name by which a float tensor is to be had in a precision; it is made if need be."""
+        """The name of a float tensor in a precision; the conversion is added if there is none."""
         found = self._names[name]
         if element not in found:
             made = f"{name}/{'float16' if element == FLOAT16 else 'float32'}"

@@ -65,7 +65,7 @@ class Library:
         return not self.rtx and self.version >= (8, 6)
 
     def errors(self) -> str:
-        """The last errors that it told, once."""
+        """The last errors that it logged; the list is cleared."""
         text = "; ".join(self.logger.errors) or "it does not say why"
         self.logger.errors.clear()
         return text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -30,6 +31,7 @@ class Observer(Node):
         writer: An open bag.
         skeletons, truth: Topics of the input.
         reader: Reads the skeletons; None: they are ours. Others are not written to the bag.
+        cameras: Topics of further cameras, which are written to the bag.
         context: As for any node.
     """
 
@@ -40,6 +42,7 @@ class Observer(Node):
         skeletons: str,
         truth: str,
         reader: SourceReader | None = None,
+        cameras: Sequence[str] = (),
         context: Context | None = None,
     ) -> None:
         super().__init__("observer", context=context)
@@ -63,6 +66,7 @@ class Observer(Node):
         )
         for message_type, topic, qos, take in (
             (kind, skeletons, _DEPTH, self._take_skeletons),
+            *((kind, topic, _DEPTH, lambda message: None) for topic in cameras),
             (ActionEvent, truth, _DEPTH, self._take_truth),
             (ActionEvent, "usdrl/actions", _DEPTH, self._take_event),
             (ActionScores, "usdrl/scores", _DEPTH, self._take_scores),

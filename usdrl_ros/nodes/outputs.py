@@ -87,9 +87,9 @@ class Outputs:
         """How many actions have been published as STARTED and not as ENDED."""
         return self._delivery.open
 
-    def publish_vocabulary(self) -> None:
-        """Publish what the model knows; latched."""
-        self._vocabulary.publish(vocabulary_to_message(message_types(), self._info.name, self._info.actions))
+    def publish_vocabulary(self, actions: Sequence[str]) -> None:
+        """Publish the actions in use; latched."""
+        self._vocabulary.publish(vocabulary_to_message(message_types(), self._info.name, actions))
 
     def publish_scores(self, scores: Sequence[Scores]) -> None:
         """Publish the scores of each person, if somebody listens."""

@@ -16,7 +16,9 @@ from typing import Any
 
 from rclpy.lifecycle import LifecycleNode
 
+from usdrl_ros.actions.choice import ChoiceError
 from usdrl_ros.actions.events import Event
+from usdrl_ros.actions.few_shot import TeachingError
 from usdrl_ros.inference.factory import load_engine
 from usdrl_ros.inference.model_file import read_model_file
 from usdrl_ros.nodes.diagnostics import Monitor
@@ -25,9 +27,10 @@ from usdrl_ros.nodes.outputs import Outputs
 from usdrl_ros.nodes.stamps import StampWatch
 from usdrl_ros.nodes.statistics import Statistics
 from usdrl_ros.nodes.status import Status, silent, standing, watching
+from usdrl_ros.nodes.teaching import SharedEngine, TeachingServices
 from usdrl_ros.nodes.transforms import TransformFeed
 from usdrl_ros.nodes.worker import End, Worker
-from usdrl_ros.parameters import settings_of
+from usdrl_ros.parameters import ParameterError, settings_of
 from usdrl_ros.problems import Problem
 from usdrl_ros.recognizer import Recognizer, Step
 from usdrl_ros.scene.placing import Placing
@@ -83,7 +86,15 @@ class Session:
                 )
             )
             scene = Scene(self.info.actions, people=self.info.people, mend=values["mend_skeletons"])
-            self._recognizer = Recognizer(self._engine, settings_of(values), scene=scene)
+            shared = SharedEngine(self._engine)
+            self._recognizer = Recognizer(shared, settings_of(values), scene=scene)  # type: ignore[arg-type]
+            try:
+                self._teaching = TeachingServices(
+                    node, shared, model, values, self._recognizer, monitor, self._publish_vocabulary, self._reset
+                )
+            except (ChoiceError, TeachingError) as error:
+                raise ParameterError(str(error)) from error
+            stack.callback(self._teaching.close)
             self._closing = stack.pop_all()
 
     @property
@@ -98,7 +109,7 @@ class Session:
 
     def start(self) -> str:
         """Publish the vocabulary, and subscribe; return what is subscribed to, in words."""
-        self._outputs.publish_vocabulary()
+        self._outputs.publish_vocabulary(self._recognizer.classifier.actions)
         self._worker = Worker(
             self._recognizer,
             input_timeout_s=self._values["input_timeout_s"],
@@ -142,6 +153,7 @@ class Session:
         if changed:
             self._recognizer.change_settings(settings_of(values))
             self._outputs.change(values)
+            self._teaching.change(values)
             if self._worker is not None:
                 self._worker.input_timeout_s = values["input_timeout_s"]
             self._values = dict(values)
@@ -150,6 +162,7 @@ class Session:
     def tick(self) -> None:
         """Do what must happen though nothing comes; once a second."""
         self._outputs.retry()
+        self._teaching.tick()
         now, timeout_s = time.monotonic(), self._values["input_timeout_s"]
         if self.running and now - self._message_at > timeout_s and now - self._probed_at > _PROBE_PERIOD_S:
             self._probed_at = now
@@ -174,6 +187,8 @@ class Session:
             "source": ", ".join(dict.fromkeys(each.source.name for each in self._inputs)),
             "topic": self._topics,
             **self._camera_values(),
+            "actions in use": str(len(self._recognizer.classifier.actions)),
+            "taught actions": ", ".join(self._teaching.taught) or "none",
             "people": str(len(running)),
             "running actions": str(sum(map(len, running.values()))),
             "open events": str(self._outputs.open_events),
@@ -244,11 +259,26 @@ class Session:
                 self._worker.notify()  # the step need not wait for the rest
             self._statistics.people(taken.people)
             self._monitor.report(taken.problems)
+            self._teaching.observe(taken)
             self._outputs.publish_people(taken)
+
+    def _publish_vocabulary(self) -> None:
+        """Publish the actions in use, while anybody may listen."""
+        if self._worker is not None:
+            self._outputs.publish_vocabulary(self._recognizer.classifier.actions)
+
+    def _reset(self) -> int:
+        """End what runs and forget the people; return how many actions were ended."""
+        if self._worker is None:
+            return 0
+        before = self._outputs.open_events
+        self._worker.reset()
+        return before
 
     def _publish_step(self, step: Step, duration_s: float) -> None:
         self._monitor.count("steps")
         self._monitor.report(step.problems)
+        self._teaching.remember(step.events, step.stamp_ns)
         self._outputs.publish_events(step.events)  # someone may act on them; scores are for the eye
         self._outputs.publish_scores(step.scores)
         latency_s = self._statistics.step(step.stamp_ns, duration_s)
@@ -261,6 +291,7 @@ class Session:
     def _publish_end(self, events: list[Event], why: End) -> None:
         if why is End.INPUT_STOPPED:
             self._stamps.clear_newest()
+        self._teaching.remember(events)
         ended = self._outputs.end_events(events)
         topic, timeout_s = self._topics, self._values["input_timeout_s"]
         if why is End.INPUT_STOPPED:

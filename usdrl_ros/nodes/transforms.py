@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from rclpy.node import Node
@@ -13,7 +13,6 @@ from rclpy.time import Time
 
 from usdrl_ros.messages import message_to_transforms
 from usdrl_ros.nodes.conversion import message_class
-from usdrl_ros.nodes.diagnostics import Monitor
 from usdrl_ros.parameters import ParameterError
 from usdrl_ros.problems import Problem
 from usdrl_ros.scene.placing import add_poses, read_pose
@@ -69,6 +68,14 @@ def _matrix(stamped: Any) -> np.ndarray:
     return matrix_of(np.array([place.x, place.y, place.z]), np.array([turn.x, turn.y, turn.z, turn.w]))
 
 
+class Reporter(Protocol):
+    """Takes what is wrong: the node's `Monitor`, or anything with these two."""
+
+    def report(self, problems: Iterable[Problem]) -> None: ...
+
+    def failed(self, error: Exception) -> None: ...
+
+
 class TransformFeed:
     """Listens to tf.
 
@@ -82,7 +89,7 @@ class TransformFeed:
         ParameterError: tf's messages are not installed, and there are no poses that would do without.
     """
 
-    def __init__(self, node: Node, fixed_frame: str, poses: Sequence[str], monitor: Monitor) -> None:
+    def __init__(self, node: Node, fixed_frame: str, poses: Sequence[str], monitor: Reporter) -> None:
         self._node, self._monitor = node, monitor
         self._subscriptions: list[Subscription] = []
         self._own = TransformBuffer()

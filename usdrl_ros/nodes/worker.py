@@ -19,6 +19,7 @@ class End(Enum):
     """Why running actions ended all at once."""
 
     INPUT_STOPPED = "no new stamp came in time"
+    RESET = "somebody asked for it"
     STEPS_FAILED = "the model has failed for as long"
     WORKER_STOPPED = "the worker was stopped"
 
@@ -49,7 +50,7 @@ class Worker:
         self._recognizer, self.input_timeout_s = recognizer, input_timeout_s
         self._on_step, self._on_end, self._on_error = on_step, on_end, on_error
         self._changed = threading.Condition()
-        self._stopping = False
+        self._stopping = self._resetting = False
         self._silent_at: float | None = None  # when the input counts as stopped; None: there was none, or it has
         self._failing_since: float | None = None
         self._thread = threading.Thread(target=self._run, name="recognizer", daemon=True)
@@ -64,6 +65,12 @@ class Worker:
             self._silent_at = time.monotonic() + self.input_timeout_s
             self._changed.notify()
 
+    def reset(self) -> None:
+        """End what runs, and forget the people."""
+        with self._changed:
+            self._resetting = True
+            self._changed.notify()
+
     def stop(self) -> None:
         """Run what is due, end what runs, and return when that is done."""
         with self._changed:
@@ -74,16 +81,19 @@ class Worker:
     def _run(self) -> None:
         while True:
             with self._changed:
-                while not (self._stopping or self._recognizer.due or self._silent):
+                while not (self._stopping or self._resetting or self._recognizer.due or self._silent):
                     wait_s = None if self._silent_at is None else max(0.0, self._silent_at - time.monotonic())
                     self._changed.wait(wait_s)
                 stopping = self._stopping
+                resetting, self._resetting = self._resetting, False
                 silent = self._silent and not self._recognizer.due
                 if silent:
                     self._silent_at = None
             if stopping:
                 break
-            if silent:
+            if resetting:
+                self._finish(End.RESET)
+            elif silent:
                 self._finish(End.INPUT_STOPPED)
             else:
                 self._step()

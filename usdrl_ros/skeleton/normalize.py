@@ -58,8 +58,7 @@ class Normalization:
         rotation = xp.astype(rotation, joints.dtype, copy=False)
         flat = xp.reshape(centred, (*centred.shape[:-4], -1, 3))
         turned = xp.reshape(xp.matmul(flat, xp.matrix_transpose(rotation)), centred.shape)
-        seen = xp.all(xp.isfinite(joints), axis=-1)
-        return xp.where(seen[..., None], turned, xp.zeros_like(turned))
+        return xp.where(is_seen(joints)[..., None], turned, xp.zeros_like(turned))
 
     def rotation(self, joints: Array) -> Array:
         """The rotation (..., 3, 3) by which skeletons are turned, from the main person's joints (..., T, 25, 3).
@@ -93,11 +92,16 @@ NORMALIZATIONS: Mapping[str, Normalization] = {each.name: each for each in (norm
 """All that this version has, by the name that a model's metadata gives."""
 
 
+def is_seen(joints: Array) -> Array:
+    """Which joints (..., 3) are seen (...): all three coordinates are finite, and so is their sum."""
+    return array_namespace(joints).isfinite(joints[..., 0] + joints[..., 1] + joints[..., 2])
+
+
 def centre(joints: Array) -> Array:
     """Windows (..., M, 25, 3) minus the main person's SpineMid, or the mean of their seen joints where it is unseen."""
     xp = array_namespace(joints)
     main = joints[..., 0, :, :]
-    seen = xp.all(xp.isfinite(main), axis=-1)[..., None]
+    seen = is_seen(main)[..., None]
     known = xp.where(seen, main, xp.zeros_like(main))
     count = xp.sum(xp.astype(seen, joints.dtype), axis=-2)
     mean = xp.sum(known, axis=-2) / xp.where(count > 0, count, xp.ones_like(count))
@@ -153,7 +157,7 @@ def _matrix(rows: list[list[Array]]) -> Array:
 def _first_seen(vectors: Array) -> Array:
     """Of vectors (..., T, 3), the first in time that is finite: (..., 3), or NaN."""
     xp = array_namespace(vectors)
-    seen = xp.all(xp.isfinite(vectors), axis=-1)
+    seen = is_seen(vectors)
     first = xp.argmax(xp.astype(seen, xp.int8), axis=-1)
     chosen = xp.arange(vectors.shape[-2], device=device(vectors)) == first[..., None]
     return xp.sum(xp.where(chosen[..., None], vectors, xp.zeros_like(vectors)), axis=-2)

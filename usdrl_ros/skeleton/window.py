@@ -94,7 +94,7 @@ def resample(stamps: np.ndarray, joints: np.ndarray, times: np.ndarray) -> np.nd
     """
     count, width = joints.shape[:2]
     row = np.arange(count)[:, None]
-    seen = np.isfinite(joints).all(-1)
+    seen = np.isfinite(joints[..., 0]) & np.isfinite(joints[..., 1]) & np.isfinite(joints[..., 2])
     # Of each sample, the newest sighting of each joint up to it, and the oldest from it on.
     last = np.full((count + 1, width), -1)
     np.maximum.accumulate(np.where(seen, row, -1), 0, out=last[1:])
@@ -108,9 +108,9 @@ def resample(stamps: np.ndarray, joints: np.ndarray, times: np.ndarray) -> np.nd
     before[never] = after[never] = 0
     start, stop = stamps[before], stamps[after]
     share = np.clip((times[:, None] - start) / np.where(stop > start, stop - start, 1), 0.0, 1.0).astype(joints.dtype)
-    joint = np.arange(width)
-    first = joints[before, joint]
-    result = first + share[..., None] * (joints[after, joint] - first)
+    flat, joint = joints.reshape(-1, 3), np.arange(width)
+    first = flat.take(before * width + joint, 0)
+    result = first + share[..., None] * (flat.take(after * width + joint, 0) - first)
     result[never] = np.nan
     return result
 
@@ -118,6 +118,7 @@ def resample(stamps: np.ndarray, joints: np.ndarray, times: np.ndarray) -> np.nd
 def resample_window(stamps_ns: np.ndarray, joints: np.ndarray, times_ns: np.ndarray) -> np.ndarray:
     """As `resample`; a joint that was not seen since the first of the times is NaN: its last place is out of date."""
     result = resample(stamps_ns, joints, times_ns)
-    recent = np.isfinite(joints[stamps_ns >= times_ns[0]]).all(-1).any(0)
+    newest = joints[stamps_ns >= times_ns[0]]
+    recent = (np.isfinite(newest[..., 0]) & np.isfinite(newest[..., 1]) & np.isfinite(newest[..., 2])).any(0)
     result[:, ~recent] = np.nan
     return result

@@ -47,6 +47,8 @@ DEFAULT_SOURCE = "skeletons"
 
 _LAST_NS = 2**62
 """Stamps beyond are none: builtin_interfaces/Time cannot hold them, and 64 bits must."""
+_LEFT_OUT_S = 3.0
+"""Seconds for which `keep` may leave nobody before that is reported."""
 _PATH_SIGNS = ("/", "\\", ".yaml", ".yml")
 
 
@@ -94,6 +96,8 @@ class SourceReader:
         self._keeps = keeper(source.person.keep)
         self._layout_field = getter(source.layout_field.field) if source.layout_field.field else None
         self._names = JointNames()
+        self._has_kept = False
+        self._left_out_ns: int | None = None
 
     def read(self, message: Any, record_ns: int = 0) -> Frame:
         """What a message shows.
@@ -116,11 +120,13 @@ class SourceReader:
             fault = FaultError.of(error)
             return Frame(stamp_ns, frame_id, [], [*problems, Problem(fault.cause, f"message ignored: {fault}")])
         sightings: list[tuple[str, Person]] = []
+        left_out: list[Any] = []
         placed = False
         for number, entry in enumerate(entries):
             who = f"person {number + 1} of the message"
             try:
                 if self._keeps is not None and not self._keeps(entry):
+                    left_out.append(entry)
                     continue
                 person_id = self._id_of(entry)
                 who = person_name(person_id) if person_id else who
@@ -136,9 +142,32 @@ class SourceReader:
                 problems.append(Problem(fault.cause, f"{who} ignored: {fault}"))
             else:
                 sightings.append((who, person))
+        self._report_left_out(stamp_ns, left_out, bool(sightings), problems)
         people = self._identified(sightings, problems)
         instant_s = self.source.instant_s if self.source.one_person and not self.source.stamped else 0.0
         return Frame(stamp_ns, frame_id, people, problems, association=self.association, instant_s=instant_s)
+
+    def _report_left_out(self, stamp_ns: int, left_out: list[Any], kept: bool, problems: list[Problem]) -> None:
+        """Report that `keep` has left nobody for some seconds, until somebody is kept: it may be set up wrongly."""
+        if kept or self._has_kept:
+            self._has_kept = True
+            return
+        if not left_out:
+            return
+        if self._left_out_ns is None or stamp_ns < self._left_out_ns:
+            self._left_out_ns = stamp_ns
+        if stamp_ns - self._left_out_ns < _LEFT_OUT_S * 1e9:
+            return
+        found = []
+        for path, wanted in self.source.person.keep.items():
+            values = {str(getter(path)(entry)) for entry in left_out if getter(path)(entry) not in wanted}
+            if values:
+                expected = " or ".join(map(str, wanted))
+                found.append(
+                    f"{path} is {', '.join(shown(value) for value in sorted(values)[:4])}, expected {expected}"
+                )
+        fault = f"so far everything is left out, {len(left_out)} in this message: {'; '.join(found)}"
+        problems.append(Problem("all_left_out", f"{fault} (keep in source '{self.source.name}')"))
 
     def read_serialized(self, data: bytes, decode: Callable[[bytes], Any], record_ns: int = 0) -> Frame:
         """What a serialized message shows; `decode` is a decoder of `serialized`."""
