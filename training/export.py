@@ -96,6 +96,7 @@ def export(model: Outputs, info: ModelInfo, output: Path) -> float:
         )
         assert program is not None
         proto = program.model_proto
+        forget_where_it_was_made(proto)
         onnx.helper.set_model_props(proto, info.to_metadata())
         onnx.save(proto, path)
         error = largest_error(model, info, path)
@@ -105,6 +106,14 @@ def export(model: Outputs, info: ModelInfo, output: Path) -> float:
             )
         os.replace(path, output)
     return error
+
+
+def forget_where_it_was_made(proto: onnx.ModelProto) -> None:
+    """Remove what the exporter notes of each node: call stacks, with the paths of this machine."""
+    graph = proto.graph
+    for noted in (graph, *graph.node, *graph.value_info, *graph.initializer, *graph.input, *graph.output):
+        noted.ClearField("metadata_props")
+        noted.ClearField("doc_string")
 
 
 def largest_error(model: Outputs, info: ModelInfo, path: Path) -> float:

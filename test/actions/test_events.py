@@ -304,3 +304,34 @@ def test_start_and_end_follow_what_later_windows_say() -> None:
 def test_nothing_to_decode() -> None:
     timeline, decoder = Timeline(CELL_NS, 8, 2), EventDecoder(["a"], SETTINGS)
     assert decoder.finish(timeline, 0) == []
+
+
+def two_repeats(gap: int, background: float) -> list[tuple[int, ActionState]]:
+    """An action of a second, a gap in which it is at 0.1 and background as given, and the action again."""
+    action = np.concatenate([np.full(10, 0.9), np.full(gap, 0.1), np.full(10, 0.9), np.zeros(10)])
+    decoder = EventDecoder(["action 0"], replace(SETTINGS, rest_threshold=0.7, rest_s=0.2))
+    timeline = Timeline(CELL_NS, 1, 2)
+    found = []
+    for cell, probability in enumerate(action):
+        now_ns = (ORIGIN + cell) * CELL_NS + CELL_NS - 1
+        rest = background if 10 <= cell < 10 + gap or cell >= 20 + gap else 0.1
+        timeline.add(now_ns, np.array([[rest, probability]]), 0)
+        found += [(cell, state) for state in decoder.update(timeline, now_ns)]
+    return found + [(len(action), state) for state in decoder.finish(timeline, now_ns)]
+
+
+def test_a_rest_makes_two_events_of_a_repeat() -> None:
+    ended = [(cell, cells(state)) for cell, state in two_repeats(3, 0.9) if state.phase is Phase.ENDED]
+    assert ended == [(11, (0, 10)), (24, (13, 23))], "told as soon as the rest is long enough"
+
+
+@pytest.mark.parametrize(("gap", "background"), [(3, 0.6), (1, 0.9)])
+def test_a_gap_that_is_no_rest_is_bridged(gap: int, background: float) -> None:
+    """Background is not sure enough of it, or not for long enough."""
+    ended = [cells(state) for _, state in two_repeats(gap, background) if state.phase is Phase.ENDED]
+    assert ended == [(0, 20 + gap)]
+
+
+def test_without_rest_a_sure_background_is_bridged_as_before() -> None:
+    p = np.concatenate([np.full(10, 0.9), np.full(3, 0.0), np.full(10, 0.9), np.zeros(10)])
+    assert [cells(state) for _, state in decode(p) if state.phase is Phase.ENDED] == [(0, 23)]

@@ -41,9 +41,11 @@ KINDS: dict[str, Any] = {
     "early": EarlyConfig,
     "detect": DetectConfig,
     "segment": SegmentConfig,
-    "hri_1_pretrain": PretrainConfig,
-    "hri_1_sessions": SessionsConfig,
-    "hri_1": RobotConfig,
+    "hri_2_pretrain": PretrainConfig,
+    "hri_2_sessions": SessionsConfig,
+    "hri_2": RobotConfig,
+    "hri_open_sessions": SessionsConfig,
+    "hri_open": RobotConfig,
 }
 """What the files whose names begin so are for."""
 PLANS = tuple(path for path in sorted(CONFIGS.glob("*.yaml")) if "runs" in yaml.safe_load(path.read_text()))

@@ -24,7 +24,6 @@ from training.model.options import ModelOptions  # noqa: E402
 from training.model.usdrl import USDRL  # noqa: E402
 from training.shipped.calibrate import calibrate, fit_temperature, scale  # noqa: E402
 from training.tasks.robot import (  # noqa: E402
-    ClassBalanced,
     RobotConfig,
     RobotModule,
     action_of,
@@ -84,17 +83,6 @@ def test_a_window_shows_one_action_if_it_alone_fills_half_of_it() -> None:
     )
     frames = module("background").frame_labels(labels)
     assert action_of(frames, labels).tolist() == [1, IGNORE, IGNORE, IGNORE, 0, IGNORE]
-
-
-def test_rare_classes_are_drawn_by_the_root_of_their_number() -> None:
-    labels = np.repeat([0, 1], [100, 4])
-    drawn = np.concatenate([np.array(batch) for batch in ClassBalanced(labels, 100, 200, seed=0)])
-    assert (labels[drawn] == 1).mean() == pytest.approx(2.0 / 12.0, abs=0.02)
-    first, again, other = (ClassBalanced(labels, 8, 3, seed=0) for _ in range(3))
-    other.set_epoch(1)
-    assert list(first) == list(again) != list(other)
-    halves = [list(ClassBalanced(labels, 8, 3, seed=0, rank=rank, processes=2)) for rank in (0, 1)]
-    assert [a + b for a, b in zip(*halves, strict=True)] == list(first)
 
 
 def test_a_run_trains_both_heads(archives: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from training.data.joining import Piece, join  # noqa: E402
 from training.data.sets import load_set  # noqa: E402
 from training.data.vocabulary import IGNORED, OTHER, Vocabulary, load_vocabulary  # noqa: E402
 from training.shipped.sessions import SessionsConfig, SetOptions, main, sessions, write  # noqa: E402
+from training.tasks.robot import RobotConfig  # noqa: E402
 from usdrl_ros.recording import Recording, Segment  # noqa: E402
 
 CONFIGS = Path(__file__).resolve().parents[2] / "training" / "configs"
@@ -179,11 +180,30 @@ def test_words_for_labels_or_sets_that_are_not_there_are_refused() -> None:
         Vocabulary(("wave",), {"moon": {"wave": "wave"}}).check(there)
 
 
-def test_the_shipped_vocabulary_has_37_actions_and_no_person_of_the_tests_is_trained_on() -> None:
-    config = load(SessionsConfig, CONFIGS / "hri_1_sessions.yaml")
-    vocabulary = load_vocabulary(CONFIGS / "vocabulary_hri_1.yaml")
-    assert len(vocabulary.actions) == 37
-    vocabulary.check({name: load_set(name).ACTIONS for name in config.sets})
+@pytest.mark.parametrize(("name", "count"), [("hri_2", 37), ("hri_open", 13)])
+def test_a_shipped_vocabulary_fits_its_sets_and_their_splits(name: str, count: int) -> None:
+    config = load(SessionsConfig, CONFIGS / f"{name}_sessions.yaml")
+    vocabulary = load_vocabulary(config.vocabulary)
+    assert len(vocabulary.actions) == count
+    # Tables of clips name actions of the vocabulary themselves.
+    own = (*vocabulary.actions, "background", IGNORED)
+    vocabulary.check({name: load_set(name).ACTIONS or own for name in config.sets})
     for name, options in config.sets.items():
         if options.split != "all":
             assert options.split in load_set(name).PROTOCOLS or name == "nw_ucla"
+
+
+def test_hri_open_has_nothing_of_sets_that_may_not_be_sold() -> None:
+    config = load(SessionsConfig, CONFIGS / "hri_open_sessions.yaml")
+    assert set(config.sets) == {"ui_prmd", "cmu_subset", "irds_subset", "hifi_apache"}
+    assert not load(RobotConfig, CONFIGS / "hri_open.yaml").checkpoint
+
+
+def test_ignored_labels_are_no_actions(tmp_path: Path) -> None:
+    path = tmp_path / "vocabulary.yaml"
+    path.write_text("nod: {mine: [nod]}\nignored: {mine: [shrug], other: [nod]}\n")
+    vocabulary = load_vocabulary(path)
+    assert vocabulary.actions == ("nod",)
+    assert [vocabulary.action("mine", label) for label in ("nod", "shrug", "bow", IGNORED)] == [
+        "nod", IGNORED, OTHER, IGNORED,
+    ]  # fmt: skip

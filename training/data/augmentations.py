@@ -22,6 +22,7 @@ from torch import Tensor
 
 from training.configuration import configuration, option
 from training.data.clips import ClipBatch
+from training.data.styles import STYLE_NUMBERS, restyled
 from usdrl_ros.skeleton.layouts import NTU_25, load_layout
 from usdrl_ros.skeleton.normalize import normalize
 
@@ -54,10 +55,14 @@ class ViewOptions:
     sparse: float = option(0.0, "probability of a lower frame rate", low=0.0, high=1.0)
     sparse_most: float = option(6.0, "most frames of the clip that one frame of a sparse view stands for", low=1.0)
     unseen: float = option(0.0, "probability that a limb or some joints are unseen, for a time", low=0.0, high=1.0)
+    one_arm: float = option(0.0, "probability that one arm, either, is unseen all the time", low=0.0, high=1.0)
     poorer: float = option(
         0.0, "probability that the skeleton is derived from the joints of a poorer layout", low=0.0, high=1.0
     )
-    poorer_layout: str = option("coco_17", "that layout")
+    poorer_layout: str = option("coco_17", "that layout, or several with commas between, of which each sample gets one")
+    style: float = option(
+        0.0, "probability that the skeleton is redrawn as another tracker would draw it", low=0.0, high=1.0
+    )
 
     def __post_init__(self) -> None:
         if self.crop[0] > self.crop[1]:
@@ -236,11 +241,19 @@ def layout_matrix(name: str) -> np.ndarray:
 
 
 def _as_seen(joints: Tensor, options: ViewOptions, draw: _Draw) -> Tensor:
-    """What changes before normalisation: the layout, and noise of the sensor."""
+    """What changes before normalisation: the style, the layout, and noise of the sensor."""
+    if options.style:
+        redrawn = restyled(joints, draw.uniform(0.0, 1.0, STYLE_NUMBERS), draw.normal(torch.Size([len(joints), 25, 3])))
+        joints = torch.where(draw.chance(options.style)[:, None, None, None, None], redrawn, joints)
     if options.poorer:
-        poorer = through_layout(joints, options.poorer_layout)
-        poorer = torch.where(torch.isfinite(joints[..., :1, :]), poorer, torch.nan)
-        joints = torch.where(draw.chance(options.poorer)[:, None, None, None, None], poorer, joints)
+        layouts = options.poorer_layout.split(",")
+        chosen = torch.where(draw.chance(options.poorer), (draw.uniform() * len(layouts)).long(), -1)
+        for number, layout in enumerate(layouts):
+            rows = chosen == number
+            if rows.any():
+                poorer = through_layout(joints[rows], layout.strip())
+                joints = joints.clone()
+                joints[rows] = torch.where(torch.isfinite(joints[rows][..., :1, :]), poorer, torch.nan)
     if options.noise_m:
         spread = options.noise_m * draw.uniform() ** 2
         joints = joints + draw.normal(joints.shape) * spread[:, None, None, None, None]
@@ -268,6 +281,10 @@ def _augment(joints: Tensor, options: ViewOptions, draw: _Draw) -> Tensor:
     if options.unseen:
         hidden = draw.hidden(vertices) & draw.chance(options.unseen)[:, None, None]
         joints = joints.masked_fill(hidden[:, :, None, :, None], 0.0)
+    if options.one_arm:
+        arm = _limbs(vertices)[:2].to(joints.device)[(draw.uniform() * 2).long()]
+        hidden = arm & draw.chance(options.one_arm)[:, None]
+        joints = joints.masked_fill(hidden[:, None, None, :, None], 0.0)
     return joints
 
 

@@ -74,11 +74,13 @@ class WindowBatch:
         clips: The recorded frames that each window needs.
         positions: (N, 64) frames after the first one of each clip, fractional.
         labels: (N, 64) classes, IGNORE before the recording began.
+        recording: (N,) index in the archive.
     """
 
     clips: ClipBatch
     positions: Tensor
     labels: Tensor
+    recording: Tensor
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -99,15 +101,28 @@ class WindowBatch:
 class FrameSource:
     """Some recordings of an archive, on the clock of windows of one length."""
 
-    def __init__(self, archive: Archive, recordings: Sequence[int] | np.ndarray, length: WindowLength, people: int = 1):
+    def __init__(
+        self,
+        archive: Archive,
+        recordings: Sequence[int] | np.ndarray,
+        length: WindowLength,
+        people: int = 1,
+        *,
+        rest_s: float = 0.0,
+    ):
         """Take recordings by index.
+
+        Args:
+            archive, recordings, length, people: What windows are taken from, and how.
+            rest_s: Where an action is repeated without a pause, so many seconds around where one ends and the next
+                begins are labelled as background: a model that learns this tells repeats apart.
 
         Raises:
             ValueError: There is none.
         """
         if not len(recordings):
             raise ValueError(f"no recording of {archive.name} ({archive.directory}) is left to take windows from")
-        self.archive, self.length, self._people = archive, length, people
+        self.archive, self.length, self._people, self._rest_s = archive, length, people, rest_s
         self.recordings = [int(recording) for recording in recordings]
         self.stamps: dict[int, np.ndarray] = {}
         self.labels: dict[int, np.ndarray] = {}
@@ -136,8 +151,13 @@ class FrameSource:
     def label_at(self, recording: int, times: np.ndarray) -> np.ndarray:
         """Classes (n,) at times (n,), seconds by the stamps; of segments that overlap, the one that began last."""
         labels = np.zeros(len(times), np.int64)
-        for segment in np.sort(self._segments[recording], order="start"):
+        segments = np.sort(self._segments[recording], order="start")
+        for segment in segments:
             labels[(segment["start"] <= times) & (times < segment["end"])] = segment["action"] + 1
+        if self._rest_s:
+            for one, other in zip(segments[:-1], segments[1:], strict=True):
+                if one["action"] == other["action"] and abs(other["start"] - one["end"]) < self._rest_s:
+                    labels[np.abs(times - 0.5 * (one["end"] + other["start"])) < 0.5 * self._rest_s] = 0
         return labels
 
     def name_of(self, recording: int) -> str:
@@ -198,7 +218,8 @@ class FrameSource:
             index=torch.as_tensor(range(len(windows)) if index is None else list(index)),
         )
         positions = np.stack([window.positions for window in windows]) - first[:, None]
-        return WindowBatch(clips, torch.from_numpy(positions.astype(np.float32)), torch.from_numpy(labels))
+        recordings = torch.tensor([window.recording for window in windows])
+        return WindowBatch(clips, torch.from_numpy(positions.astype(np.float32)), torch.from_numpy(labels), recordings)
 
 
 class RandomWindows(Dataset[WindowBatch]):

@@ -39,6 +39,16 @@ SETS: dict[str, str] = {
     "florence3d": "training.data.florence3d",
     "sbu_interaction": "training.data.sbu_interaction",
     "zed_body34_samples": "training.data.zed_body34_samples",
+    "ui_prmd": "training.data.clip_tables:ui_prmd",
+    "kimore": "training.data.clip_tables:kimore",
+    "cad60": "training.data.clip_tables:cad60",
+    "cdta_hri": "training.data.clip_tables:cdta_hri",
+    "handover_zed": "training.data.clip_tables:handover_zed",
+    "hdm05_subset": "training.data.clip_tables:hdm05_subset",
+    "irds_subset": "training.data.clip_tables:irds_subset",
+    "bandai_namco": "training.data.clip_tables:bandai_namco",
+    "cmu_subset": "training.data.clip_tables:cmu_subset",
+    "hifi_apache": "training.data.clip_tables:hifi_apache",
     "ntu60": "training.data.ntu60",
     "ntu120": "training.data.ntu120",
     "pku_mmd": "training.data.pku_mmd",
@@ -47,7 +57,7 @@ SETS: dict[str, str] = {
     "bags": "training.data.own_bags",
     "csv": "training.data.own_csv",
 }
-"""The module of each set."""
+"""The module of each set, and, after a colon, the reader in it where one module reads several sets."""
 
 
 class Reader(Protocol):
@@ -87,7 +97,9 @@ def load_set(name: str) -> Reader:
     """
     if name not in SETS:
         raise DatasetError(f"there is no data set '{name}'; known are {', '.join(SETS)}", "unknown data set")
-    return cast(Reader, importlib.import_module(SETS[name]))
+    module, _, reader = SETS[name].partition(":")
+    found = importlib.import_module(module)
+    return cast(Reader, getattr(found, reader) if reader else found)
 
 
 def actions_of(reader: Reader, root: Path) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""A vocabulary: actions by the labels of several data sets, read from a YAML file such as vocabulary_hri_1.yaml."""
+"""A vocabulary: actions by the labels of several data sets, read from a YAML file such as vocabulary_hri_2.yaml."""
 
 from __future__ import annotations
 
@@ -29,8 +29,11 @@ class Vocabulary:
     words: dict[str, dict[str, str]]
 
     def action(self, data_set: str, label: str) -> str:
-        """What a data set's label stands for; `OTHER` where the vocabulary has no word for it."""
-        return self.words.get(data_set, {}).get(label, OTHER)
+        """What a data set's label stands for; `OTHER` where the vocabulary has no word for it.
+
+        A set's own label `IGNORED` stays what it is.
+        """
+        return self.words.get(data_set, {}).get(label, IGNORED if label == IGNORED else OTHER)
 
     def check(self, labels: Mapping[str, Sequence[str]]) -> None:
         """Make sure that every data set and label of the vocabulary is there.
@@ -54,6 +57,8 @@ class Vocabulary:
 def load_vocabulary(path: Path | str) -> Vocabulary:
     """Read `action: {data set: [label, ...], ...}` for each action.
 
+    An entry `ignored` lists labels that may be one of the actions, or not: no loss is taken where they are done.
+
     Raises:
         ConfigError: The file is missing or malformed, or a label stands for two actions.
     """
@@ -65,7 +70,7 @@ def load_vocabulary(path: Path | str) -> Vocabulary:
         raise ConfigError(f"{path}: expected a mapping of actions to data sets and their labels")
     words: dict[str, dict[str, str]] = {}
     for action, sets in content.items():
-        if action in (OTHER, IGNORED) or not isinstance(action, str) or not isinstance(sets, dict):
+        if action == OTHER or not isinstance(action, str) or not isinstance(sets, dict):
             raise ConfigError(f"{path}: {action!r}: expected the name of an action and `data set: [label, ...]`")
         for data_set, labels in sets.items():
             for label in labels if isinstance(labels, list) else [labels]:
@@ -73,4 +78,4 @@ def load_vocabulary(path: Path | str) -> Vocabulary:
                     raise ConfigError(
                         f"{path}: '{label}' of {data_set} stands for {words[data_set][label]} and for {action}"
                     )
-    return Vocabulary(tuple(content), words)
+    return Vocabulary(tuple(action for action in content if action != IGNORED), words)

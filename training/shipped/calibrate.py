@@ -1,6 +1,6 @@
 """Make confidences mean what they say: one temperature a head, fitted on people whom training left out.
 
-    python -m training.shipped.calibrate runs/hri_1/last.ckpt --output runs/hri_1_calibrated
+    python -m training.shipped.calibrate runs/hri_2/last.ckpt --output runs/hri_2_calibrated
 
 The logits of each head are divided by the temperature under which the validation people's labels are likeliest (Guo et
 al., ICML 2017). It is folded into the head's weights, so that nothing else need know of it.
@@ -65,7 +65,7 @@ def validation_logits(
     """Logits and labels of both heads on some recordings: of all frames of slid windows, and of all clips."""
     model, length = module.model.eval(), WindowLength(float(module.options["window_s"]))
     people = model.options.people
-    windows = SlidingWindows(FrameSource(archive, recordings, length, people), 0.2 * length.span)
+    windows = SlidingWindows(FrameSource(archive, recordings, length, people), 0.5 * length.span)
     frames: list[tuple[Tensor, Tensor]] = []
     clips: list[tuple[Tensor, Tensor]] = []
     with torch.no_grad():

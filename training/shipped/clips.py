@@ -98,7 +98,7 @@ def clips_of(config: SessionsConfig, vocabulary: Vocabulary, part: str) -> list[
         parts = parts_of(archive, options)
         for segment in archive.segments[parts[archive.segments["recording"]] == part]:
             action = vocabulary.action(name, archive.actions[segment["action"]])
-            if action == OTHER:
+            if action not in vocabulary.actions:
                 continue
             frames = slice(int(segment["first"]), int(segment["first"] + segment["length"]))
             joints = np.asarray(archive.joints[frames], float)

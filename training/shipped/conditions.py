@@ -13,6 +13,7 @@ from usdrl_ros.skeleton.window import resample
 
 MIRRORED = np.array(mirrored_joints(25))
 """NTU-25's joints with left and right swapped."""
+SPINE_BASE, SPINE_MID, SPINE_SHOULDER = 0, 1, 20
 LEFT_LEG = (12, 13, 14, 15)
 LEFT_ARM = (4, 5, 6, 7, 21, 22)
 RIGHT_ARM = (8, 9, 10, 11, 23, 24)
@@ -84,6 +85,21 @@ def through(layout: str) -> Condition:
     return condition
 
 
+def spine_mid_at(height_m: float) -> Condition:
+    """With SpineMid so far above SpineBase on the line to SpineShoulder: Kinect v1's is at 7 cm."""
+
+    def condition(recording: Recording, rng: np.random.Generator) -> Recording:
+        def move(joints: np.ndarray) -> np.ndarray:
+            moved, trunk = np.array(joints), joints[:, SPINE_SHOULDER] - joints[:, SPINE_BASE]
+            length = np.linalg.norm(trunk, axis=-1, keepdims=True)
+            moved[:, SPINE_MID] = joints[:, SPINE_BASE] + trunk / np.maximum(length, 1e-6) * height_m
+            return moved
+
+        return _changed(recording, move)
+
+    return condition
+
+
 def left_handed(recording: Recording, rng: np.random.Generator) -> Recording:
     """Mirrored: right-handed people become left-handed."""
     return _changed(recording, lambda joints: joints[:, MIRRORED] * np.array([-1.0, 1.0, 1.0]))
@@ -106,6 +122,8 @@ CONDITIONS: dict[str, Condition] = {
     "left arm unseen": unseen(LEFT_ARM),
     "through COCO-17": through("coco_17"),
     "through BODY_34": through("zed_body_34"),
+    "through OpenNI's 15 joints": through("openni_15"),
+    "SpineMid 7 cm above SpineBase": spine_mid_at(0.07),
     "mirrored (left-handed)": left_handed,
     "size of a child": child,
 }

@@ -1,6 +1,6 @@
 """How well actions are recognised that were taught by a few examples, on people never seen: one table.
 
-    python -m training.shipped.few_shot usdrl_ros/models/hri_1.onnx --archives archives
+    python -m training.shipped.few_shot usdrl_ros/models/hri_2.onnx --archives archives
 
 Each row is a mean over ten draws of examples and teachers, with the standard deviation between draws. A taught action
 must win against all built-in actions and all other taught ones. `built-in before` is the top-1 accuracy of the
@@ -242,7 +242,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("model", type=Path, help="an .onnx file with its .teaching.npz beside it")
     parser.add_argument("--archives", type=Path, default=Path("archives"), help="(default: %(default)s)")
-    parser.add_argument("--sessions", type=Path, default=Path("training/configs/hri_1_sessions.yaml"))
+    parser.add_argument("--sessions", type=Path, default=Path("training/configs/hri_2_sessions.yaml"))
     parser.add_argument("--cache", type=Path, help="directory in which outputs of the model are kept")
     parser.add_argument("--json", type=Path, help="write the figures there")
     options = parser.parse_args(arguments)

@@ -105,6 +105,8 @@ def _robustness(conditions: dict[str, Any]) -> str:
         return ""
 
     def values(found: dict[str, Any]) -> list[float | None]:
+        if "ranked" not in found:  # judged on clips alone
+            return [found["top1"], None, None]
         return [found["top1"], found["ranked"]["map_action"]["0.5"], found["map_action"]["0.5"]]
 
     clean = values(conditions["clean"])

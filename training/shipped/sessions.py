@@ -1,6 +1,6 @@
 """Untrimmed sessions with the actions of one vocabulary, from the archives of several data sets, as one more archive.
 
-    python -m training.shipped.sessions training/configs/hri_1_sessions.yaml --output archives/hri_1
+    python -m training.shipped.sessions training/configs/hri_2_sessions.yaml --output archives/hri_2
 
 Whole takes (UTKinect-Action3D, MSRC-12) are kept as they are, with the words of the vocabulary. The clips of trimmed
 sets are joined, person by person and view by view: Kinder-Gator's in the order in which they were recorded, others in
@@ -172,7 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("config", type=Path, help="YAML file, for instance training/configs/hri_1_sessions.yaml")
+    parser.add_argument("config", type=Path, help="YAML file, for instance training/configs/hri_2_sessions.yaml")
     parser.add_argument("--archives", help="directory that holds the archives (default: as the file says)")
     parser.add_argument("--output", type=Path, help="directory of the archive (default: ARCHIVES/NAME)")
     options = parser.parse_args(arguments)

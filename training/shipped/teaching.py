@@ -1,6 +1,6 @@
 """Write what teaching on the robot needs to know of a model: `MODEL.teaching.npz`, beside the model file.
 
-    python -m training.shipped.teaching usdrl_ros/models/hri_1.onnx --archives archives
+    python -m training.shipped.teaching usdrl_ros/models/hri_2.onnx --archives archives
 
 From the training people: the whitening of the embedding and of the pose statistics, and one prototype for each data set
 and label of a built-in action. From the validation people, whom training left out: the scale at which similarities
@@ -251,7 +251,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("model", type=Path, help="an .onnx file")
     parser.add_argument("--archives", type=Path, default=Path("archives"), help="(default: %(default)s)")
     parser.add_argument(
-        "--sessions", type=Path, default=Path("training/configs/hri_1_sessions.yaml"),
+        "--sessions", type=Path, default=Path("training/configs/hri_2_sessions.yaml"),
         help="what the model was trained on (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("--cache", type=Path, help="directory in which outputs of the model are kept")

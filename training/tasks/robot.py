@@ -1,12 +1,12 @@
 """Train both heads of the robot's model together, on the sessions of one vocabulary.
 
-    python -m training.shipped.sessions training/configs/hri_1_sessions.yaml
-    python -m training.tasks.robot training/configs/hri_1.yaml --checkpoint runs/hri_1_pretrain/last.ckpt
+    python -m training.shipped.sessions training/configs/hri_2_sessions.yaml
+    python -m training.tasks.robot training/configs/hri_2.yaml --checkpoint hri-2
 
 Each step sees windows and clips: windows that end anywhere in a session, as on the robot, whose frames the detection
 head labels; and single actions stretched to a window, as in trimmed data sets, for the recognition head, which learns
 from windows that show one action as well. Data sets are drawn by their share, windows by duration within a set, clips
-by class, the more often the rarer.
+by set and class, see `training.data.balanced`.
 
 `others: background` says that what the vocabulary has no word for is to be taken for nothing; `others: ignored` leaves
 it out of the loss. Test people are not looked at here: that is for `training.shipped.model_card`.
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,17 +27,19 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.data import BatchSampler, DataLoader
+from torch.utils.data import DataLoader
 
 from training.checkpoints import read_checkpoint
 from training.configuration import ConfigError, RunOptions, configuration, option, plain_values
 from training.data.archive import Archive, Clips
 from training.data.augmentations import ViewOptions, make_views, make_windows
+from training.data.balanced import ActionWindows, CellBalanced, cells_of, label_spaces, of_sets, set_names, short_clips
 from training.data.clips import ClipBatch, ClipDataset, ShuffledBatches, take
-from training.data.frames import IGNORE, FrameSource, RandomWindows, SlidingWindows, WindowBatch, WindowLength
+from training.data.frames import IGNORE, FrameSource, SlidingWindows, WindowBatch, WindowLength
 from training.data.vocabulary import IGNORED, OTHER
 from training.model.encoder import instance_feature
 from training.model.options import ModelOptions
+from training.model.partial_labels import cross_entropy_within, supervised_contrastive
 from training.model.usdrl import USDRL
 from training.optimization import adamw, cosine_schedule
 from training.runs import Record, command, make_trainer, say, step_generator, train
@@ -72,7 +74,19 @@ class RobotConfig(EncoderConfig):
     checkpoint: str = option("", "to begin with: an encoder, or a run of this task; none: random weights")
     parts: tuple[str, ...] = option(("train",), "parts of the split to train on")
     share: dict[str, float] = option({}, "data set: its share of the windows, relative to its duration", low=0.0)
+    without: tuple[str, ...] = option((), "data sets that are left out, to be tested on")
     others: str = option("background", "actions without a word are background, or ignored in the loss", choices=OTHERS)
+    partly_labelled: tuple[str, ...] = option(
+        (), "data sets whose background is background only against the actions that they label"
+    )
+    on_actions: float = option(
+        0.0, "share of the windows that end in an action drawn evenly, or soon after it", low=0.0, high=1.0
+    )
+    contrastive: float = option(0.0, "weight of the supervised contrastive loss of the embedding", low=0.0)
+    rest_s: float = option(
+        0.0, "seconds of background that are put between repeats of an action without a pause", low=0.0
+    )
+    background_weight: float = option(1.0, "of background frames in the loss of detection", above=0.0)
     window_s: float = option(5.0, "seconds of a window", above=0.0)
     slower: float = option(1.4, "largest factor by which actions are slower than recorded", low=1.0)
     faster: float = option(1.4, "largest factor by which actions are faster than recorded", low=1.0)
@@ -98,9 +112,12 @@ class RobotConfig(EncoderConfig):
 class RobotModule(lightning.LightningModule):
     """The network under both losses. Its weights are under `model.`, as in every checkpoint."""
 
+    spaces: Tensor
+
     def __init__(self, model: dict[str, Any], training: dict[str, Any]) -> None:
         super().__init__()
         self.save_hyperparameters()
+        self.register_buffer("spaces", torch.ones(1, len(model["actions"]) + 1, dtype=torch.bool), persistent=False)
         self.model = USDRL(ModelOptions.from_dict(model))
         self.options = training
         self.view, self.clip_view = ViewOptions(**training["view"]), ViewOptions(**training["clip_view"])
@@ -118,24 +135,36 @@ class RobotModule(lightning.LightningModule):
         clips: ClipBatch = batch["clips"]
         frames = self.frame_labels(windows.labels)
         shown = torch.cat([action_of(frames, windows.labels), clips.label])
-        skeletons = torch.cat(
-            [
-                make_windows(windows.clips, windows.positions, self.view, generator),
-                make_views(clips, self.clip_view, 1, generator)[0],
-            ]
-        )
+        with torch.autocast(self.device.type, enabled=False):  # half precision is too coarse for metres
+            views = make_windows(windows.clips, windows.positions, self.view, generator)
+            skeletons = torch.cat([views, make_views(clips, self.clip_view, 1, generator)[0]])
         temporal, spatial = self.model.tokens(skeletons)
         count, smoothing = len(frames), self.options["label_smoothing"]
         detection = self.model.detection(self.model.frame_features(temporal[:count], spatial[:count]))
         recognition = self.model.recognition(instance_feature(temporal, spatial))
-        found = functional.cross_entropy(
-            detection.flatten(0, 1), frames.flatten(), ignore_index=IGNORE, label_smoothing=smoothing
-        )
+        found = self._detection_loss(detection, frames, windows.labels, windows.recording)
         recognised = functional.cross_entropy(recognition, shown, ignore_index=IGNORE, label_smoothing=smoothing)
         loss = found + self.options["clip_weight"] * recognised
+        if weight := self.options.get("contrastive", 0.0):
+            features = instance_feature(temporal, spatial)
+            loss = loss + weight * supervised_contrastive(features, shown, ignore=IGNORE)
         self._log("train", detection, frames, recognition[count:], clips.label, found, recognised)
         self.log("loss", loss, prog_bar=True, logger=False, batch_size=count)
         return loss
+
+    def _detection_loss(self, logits: Tensor, frames: Tensor, labels: Tensor, recording: Tensor) -> Tensor:
+        """Of logits (N, 64, K+1); what a set does not label is no background against what it does not know."""
+        spaces = self.spaces[recording.clamp(max=len(self.spaces) - 1)]
+        # What is done without a word is known to be none of the actions, whatever the set labels.
+        unlabelled = ((labels == 0)[..., None] & ~spaces[:, None]).flatten(0, 1)
+        return cross_entropy_within(
+            logits.flatten(0, 1),
+            frames.flatten(),
+            ~unlabelled,
+            ignore=IGNORE,
+            label_smoothing=self.options["label_smoothing"],
+            background_weight=self.options.get("background_weight", 1.0),
+        )
 
     def validation_step(self, batch: WindowBatch, _: int) -> None:
         frames = self.frame_labels(batch.labels)
@@ -183,34 +212,6 @@ def action_of(frames: Tensor, labels: Tensor) -> Tensor:
     return torch.where(alone & filled & (first > 0), first - 1, IGNORE)
 
 
-class ClassBalanced(BatchSampler):
-    """Batches drawn by class, with chances in proportion to the root of its number of clips; so many an epoch."""
-
-    def __init__(
-        self, labels: np.ndarray, batch_size: int, batches: int, seed: int, *, rank: int = 0, processes: int = 1
-    ) -> None:
-        classes, counts = np.unique(labels, return_counts=True)
-        self._share = (1.0 / np.sqrt(counts))[np.searchsorted(classes, labels)]
-        self._share = self._share / self._share.sum()
-        self._size, self._batches, self._seed = batch_size, batches, seed
-        self._rank, self._processes = rank, processes
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        return self._batches
-
-    def __iter__(self) -> Iterator[list[int]]:
-        rng = np.random.default_rng((self._seed, self.epoch))
-        share = self._size // self._processes
-        for _ in range(self._batches):
-            drawn = rng.choice(len(self._share), self._size, p=self._share)
-            yield drawn[self._rank * share : (self._rank + 1) * share].tolist()
-
-    def set_epoch(self, epoch: int) -> None:
-        """Draw others than in the epochs before."""
-        self.epoch = epoch
-
-
 class RobotData(lightning.LightningDataModule):
     """Windows and clips to train on, and slid windows of the people to validate on, where they are not trained on."""
 
@@ -219,23 +220,31 @@ class RobotData(lightning.LightningDataModule):
         self._config = config
         split = config.split or archive.protocols[0]
         chosen = archive.labelled_only(np.concatenate([archive.split(split, part) for part in config.parts]))
+        chosen = of_sets(archive, chosen, config.without)
+        self.spaces = label_spaces(archive, len(words_of(archive)))
+        self.spaces[~np.isin(set_names(archive), config.partly_labelled)] = True
         length = WindowLength(config.window_s)
-        source = FrameSource(archive, chosen, length, people)
+        source = FrameSource(archive, chosen, length, people, rest_s=config.rest_s)
         sets = [name.partition("/")[0] for name in archive.names[chosen]]
         if unknown := sorted(set(config.share) - set(sets)):
             raise ConfigError(f"share: {', '.join(unknown)}: there are {', '.join(sorted(set(sets)))}")
-        self._windows = RandomWindows(
+        self._windows = ActionWindows(
             source,
             config.windows * config.steps_per_epoch,
+            len(words_of(archive)),
+            config.on_actions,
             slower=config.slower,
             faster=config.faster,
             seed=config.seed,
             share=[config.share.get(name, 1.0) for name in sets],
         )
-        self._clips = ClipDataset([(archive, known_clips(archive, chosen))], people)
+        clips = short_clips(archive, known_clips(archive, chosen))
+        self._cells = cells_of(archive, clips)
+        self._clips = ClipDataset([(archive, clips)], people)
         self._judged = None
         if "validation" not in config.parts and (archive.split(split, "validation")).size:
-            held_out = FrameSource(archive, archive.split(split, "validation"), length, people)
+            judged = of_sets(archive, archive.split(split, "validation"), config.without)
+            held_out = FrameSource(archive, judged, length, people)
             self._judged = SlidingWindows(held_out, 0.5 * config.window_s)
 
     def train_dataloader(self) -> dict[str, DataLoader[Any]]:
@@ -243,7 +252,7 @@ class RobotData(lightning.LightningDataModule):
         config, trainer = self._config, self.trainer
         processes: dict[str, int] = {"rank": trainer.global_rank, "processes": trainer.world_size}
         windows = ShuffledBatches(len(self._windows), config.windows, config.seed, **processes)
-        clips = ClassBalanced(self._clips.labels, config.clips, config.steps_per_epoch, config.seed, **processes)
+        clips = CellBalanced(self._cells, config.clips, config.steps_per_epoch, config.seed, **processes)
         for each in (windows, clips, self._windows):
             each.epoch = trainer.current_epoch
         shared: dict[str, Any] = {
@@ -292,6 +301,7 @@ def train_robot(config: RobotConfig, run: RunOptions) -> Record:
     options = ModelOptions.from_dict(begin.options.as_dict() | {"actions": list(words_of(archive))})
     data = RobotData(config, archive, options.people)
     module = RobotModule(options.as_dict(), plain_values(config))
+    module.spaces = torch.from_numpy(data.spaces)
     module.model.encoder.load_state_dict(begin.encoder.state_dict())
     if config.checkpoint and (before := read_checkpoint(Path(config.checkpoint))).options.actions == options.actions:
         module.model.load_state_dict(before.network().state_dict())  # with the heads that it has

@@ -7,8 +7,10 @@ longer. The sum runs over the posterior as it is now, so that a short action is 
 clear.
 
 An action reaches back and forth as far as the probability stays at `end_threshold` or above, gaps shorter than
-`patience_s` bridged, and is ended once it has stayed below for that long. Start and end are read from the posterior
-anew at every step, so that those of ENDED profit from the windows that came later.
+`patience_s` bridged, and is ended once it has stayed below for that long. Rest ends it sooner: where background has
+been at `rest_threshold` or above for `rest_s`, nothing is bridged, so that an action which is repeated after a short
+rest is two events. Start and end are read from the posterior anew at every step, so that those of ENDED profit from the
+windows that came later.
 """
 
 from __future__ import annotations
@@ -66,7 +68,7 @@ class Event:
 
 @dataclass(frozen=True)
 class DecoderSettings:
-    """When an action starts and ends; probabilities 0 to 1, seconds.
+    """When an action starts and ends; probabilities 0 to 1, seconds. With `rest_s` 0, rest is not looked for.
 
     Args:
         thresholds: Action -> the `start_threshold` that it has of its own; `end_threshold` is never above it.
@@ -78,6 +80,8 @@ class DecoderSettings:
     patience_s: float
     ongoing_period_s: float
     thresholds: Mapping[str, float] = field(default_factory=dict)
+    rest_threshold: float = 1.0
+    rest_s: float = 0.0
 
     @classmethod
     def of(cls, settings: Settings, thresholds: Mapping[str, float] | None = None) -> DecoderSettings:
@@ -222,7 +226,7 @@ class EventDecoder:
     def _follow(self, action: int, timeline: Timeline, now_ns: int) -> ActionState | None:
         running, probability = self._running[action], _history(timeline, action)
         self._measure(action, running, probability, timeline)
-        if timeline.stop - running.stop >= self._patience(timeline):
+        if timeline.stop - running.stop >= self._patience(timeline) or self._rest(timeline, running.stop).any():
             del self._running[action]
             self._free_from[action] = running.stop
             return self._tell(Phase.ENDED, action, running, probability, timeline, now_ns)
@@ -234,9 +238,13 @@ class EventDecoder:
     def _measure(self, action: int, running: _Running, probability: np.ndarray, timeline: Timeline) -> bool:
         """Set start and stop to the stretch around the anchor where the probability stays up; false: there is none."""
         begin = max(timeline.first, self._free_from[action])
-        up = begin + (probability[begin - timeline.first :] >= self._settings.end(self._actions[action])).nonzero()[0]
+        rest = self._rest(timeline, begin)
+        end = self._settings.end(self._actions[action])
+        up = ((probability[begin - timeline.first :] >= end) & ~rest).nonzero()[0]
         patience = self._patience(timeline)
-        breaks = (up[1:] - up[:-1] - 1 >= patience).nonzero()[0].tolist()
+        rested = np.add.accumulate(rest)[up]
+        breaks = ((up[1:] - up[:-1] - 1 >= patience) | (rested[1:] > rested[:-1])).nonzero()[0].tolist()
+        up += begin
         stretches = zip([0, *(i + 1 for i in breaks)], [*breaks, len(up) - 1], strict=True) if len(up) else ()
         # What history has forgotten, stays.
         known_start = running.start if running.start < begin else running.anchor
@@ -248,6 +256,20 @@ class EventDecoder:
                 return True
         running.start, running.stop = known_start, known_stop
         return False
+
+    def _rest(self, timeline: Timeline, begin: int) -> np.ndarray:
+        """Which cells from `begin` on are in a rest that is long enough: (timeline.stop - begin,)."""
+        begin = max(begin, timeline.first)
+        count = max(timeline.stop - begin, 0)
+        least = round(self._settings.rest_s * 1e9 / timeline.cell_ns)
+        rest = np.zeros(count, bool)
+        if not least or not count:
+            return rest
+        resting = timeline.posterior(begin, timeline.stop, 0) >= self._settings.rest_threshold
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], resting, [False]])))
+        for first, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+            rest[first:stop] = stop - first >= least
+        return rest
 
     def _patience(self, timeline: Timeline) -> float:
         """Cells that the probability must stay below before an action ends: one at least."""

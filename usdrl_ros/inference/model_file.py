@@ -29,7 +29,7 @@ FORMAT = "1"
 
 def default_model() -> Path:
     """The model that is shipped with the package."""
-    return Path(__file__).resolve().parent.parent / "models" / "hri_1.onnx"
+    return Path(__file__).resolve().parent.parent / "models" / "hri_2.onnx"
 
 
 class ModelError(Exception):
