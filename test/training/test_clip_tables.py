@@ -33,7 +33,9 @@ def write(root: Path, arrays: dict[str, Any], lines: list[str], joints: list[str
 def openni(frames: int = 8) -> tuple[np.ndarray, list[str]]:
     """Millimetres (frames, 15, 3) that are all different, and OpenNI's joints in an order of their own."""
     joints = [name.upper() for name in ("head", "neck", "torso")]
-    joints += [f"{side}_{part}" for part in ("SHOULDER", "ELBOW", "HIP", "KNEE", "HAND", "FOOT") for side in ("LEFT", "RIGHT")]
+    joints += [
+        f"{side}_{part}" for part in ("SHOULDER", "ELBOW", "HIP", "KNEE", "HAND", "FOOT") for side in ("LEFT", "RIGHT")
+    ]
     return np.arange(1, frames * 45 + 1).reshape(frames, 15, 3).astype(np.int16), joints
 
 

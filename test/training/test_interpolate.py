@@ -35,9 +35,7 @@ def test_the_result_is_a_checkpoint_that_says_what_the_later_one_says(tmp_path: 
         save_checkpoint(trained(options, seed), {"name": name, "window_s": 5.0}, RunOptions(tmp_path / name))
     files = [str(tmp_path / name / "last.ckpt") for name in ("earlier", "later")]
     assert main([*files, "--share", "0.8", "--output", str(tmp_path / "between")]) == 0
-    earlier, later, found = (
-        read_checkpoint(tmp_path / name / "last.ckpt") for name in ("earlier", "later", "between")
-    )
+    earlier, later, found = (read_checkpoint(tmp_path / name / "last.ckpt") for name in ("earlier", "later", "between"))
     assert found.training["name"] == "later"
     key = "encoder.spatial.position"
     torch.testing.assert_close(found.state[key], 0.2 * earlier.state[key] + 0.8 * later.state[key])

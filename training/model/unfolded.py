@@ -51,7 +51,9 @@ def unfold(weights: Weights, options: ModelOptions) -> USDRL:
     given = _Given({name: value.double() for name, value in weights.items()})
     with torch.no_grad():
         matrices = {
-            "temporal": {n: _frame_matrix(n, options.joints, options.people, options.people) for n in options.modalities},
+            "temporal": {
+                n: _frame_matrix(n, options.joints, options.people, options.people) for n in options.modalities
+            },
             "spatial": {n: _joint_matrix(n, options.frames) for n in options.modalities},
         }
         for stream in ("temporal", "spatial"):

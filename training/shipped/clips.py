@@ -12,7 +12,7 @@ from rich.progress import track
 from sklearn.metrics import confusion_matrix, f1_score, recall_score
 
 from training.data.archive import Archive
-from training.data.vocabulary import OTHER, Vocabulary
+from training.data.vocabulary import Vocabulary
 from training.shipped.conditions import Condition
 from training.shipped.sessions import SessionsConfig, parts_of
 from usdrl_ros.actions.classifier import softmax

@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from usdrl_ros.inference.contract import Engine, Predictions
 from usdrl_ros.actions.classifier import softmax
+from usdrl_ros.inference.contract import Engine, Predictions
 
 
 @dataclass(frozen=True)

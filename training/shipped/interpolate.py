@@ -42,7 +42,9 @@ def main(arguments: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("earlier", type=Path, help="checkpoint that the training began with")
-    parser.add_argument("later", type=Path, help="checkpoint that it gave; the result says of itself what this one says")
+    parser.add_argument(
+        "later", type=Path, help="checkpoint that it gave; the result says of itself what this one says"
+    )
     parser.add_argument("--share", type=float, required=True, help="of the later one, 0 to 1")
     parser.add_argument("--output", type=Path, required=True, help="directory of last.ckpt")
     options = parser.parse_args(arguments)

@@ -14,12 +14,12 @@ import numpy as np
 
 from training.shipped.detection import START_NS
 from training.shipped.fusion import Fusion, fused_logits
+from usdrl_ros.actions.classifier import softmax
 from usdrl_ros.actions.events import DecoderSettings, Event, EventDecoder
 from usdrl_ros.actions.timeline import Timeline
 from usdrl_ros.evaluation.metrics.detection import Interval, intervals_of_events
 from usdrl_ros.inference.contract import Engine
 from usdrl_ros.inference.model_file import ModelInfo
-from usdrl_ros.actions.classifier import softmax
 from usdrl_ros.recording import Recording
 from usdrl_ros.settings import Settings
 from usdrl_ros.skeleton.normalize import normalize
@@ -60,7 +60,9 @@ def infer(engine: Engine, recording: Recording, rate: float) -> Played:
     ends = np.arange(first, stamps[-1] + 1e-9, 1.0 / rate)
     windows = np.empty((len(ends), info.frames, 25, 3), np.float32)
     for row, end in enumerate(ends):
-        known = slice(max(int(np.searchsorted(stamps, end - info.window_s)) - 1, 0), np.searchsorted(stamps, end, "right"))
+        known = slice(
+            max(int(np.searchsorted(stamps, end - info.window_s)) - 1, 0), np.searchsorted(stamps, end, "right")
+        )
         windows[row] = resample(stamps[known], joints[known], frame_times(end, info.window_s, info.frames))
     detection, recognition = [], []
     for begin in range(0, len(windows), BATCH):

@@ -52,7 +52,9 @@ def grid(**values: list[float]) -> Iterator[Settings]:
             yield Settings(**chosen)
 
 
-def chosen_recordings(archive: Archive, prefixes: list[str], actions: tuple[str, ...], minutes: float) -> list[Recording]:
+def chosen_recordings(
+    archive: Archive, prefixes: list[str], actions: tuple[str, ...], minutes: float
+) -> list[Recording]:
     """The validation recordings that begin with each prefix, of so many minutes each at most; 0: all.
 
     Raises:

@@ -24,10 +24,10 @@ from training.data.vocabulary import OTHER, Vocabulary, load_vocabulary
 from training.shipped.clips import BATCH, Clip, _stretched, clips_of
 from training.shipped.leave_one_out import CONFIG, short_pieces
 from training.shipped.sessions import SessionsConfig
+from usdrl_ros.actions.classifier import softmax
 from usdrl_ros.inference.contract import Engine
 from usdrl_ros.inference.factory import default_model, load_engine
 from usdrl_ros.inference.model_file import ModelError
-from usdrl_ros.actions.classifier import softmax
 from usdrl_ros.skeleton.normalize import normalize
 
 SCORES = ("recognition", "not background", "detection", "both")
