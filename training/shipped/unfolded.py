@@ -1,6 +1,6 @@
 """A network that learns, from the folded one that runs on the robot: `training.model.folded` the other way round.
 
-    python -m training.model.unfolded usdrl_ros/models/hri_2.onnx --output runs/hri_2/last.ckpt
+    python -m training.shipped.unfolded usdrl_ros/models/hri_2.onnx --output runs/hri_2/last.ckpt
 
 Folding multiplies matrices that meet with nothing between them and adds up biases that meet. What it multiplied or
 added cannot be told apart again, and need not be: any factors with the same product give the same outputs. Products of
@@ -190,7 +190,7 @@ def main(arguments: list[str] | None = None) -> int:
     from training.tasks.recognize import save_checkpoint  # which knows Lightning
 
     parser = argparse.ArgumentParser(
-        prog="python -m training.model.unfolded",
+        prog="python -m training.shipped.unfolded",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -201,7 +201,7 @@ def main(arguments: list[str] | None = None) -> int:
         model = unfolded_model_file(options.model)
         info = read_model_file(options.model).info
     except ValueError as error:
-        print(f"training.model.unfolded: {error}", file=sys.stderr)
+        print(f"training.shipped.unfolded: {error}", file=sys.stderr)
         return 1
     training = {"name": info.name, "data": info.training_data, "window_s": info.window_s}
     options.output.parent.mkdir(parents=True, exist_ok=True)
