@@ -16,7 +16,7 @@ from test_folded import OPTIONS, VARIANTS, same, skeletons, trained  # noqa: E40
 
 from training.checkpoints import read_checkpoint  # noqa: E402
 from training.model.folded import fold  # noqa: E402
-from training.model.unfolded import main, unfold  # noqa: E402
+from training.shipped.unfolded import main, unfold  # noqa: E402
 from usdrl_ros.inference.factory import default_model  # noqa: E402
 
 DENSE = {

@@ -8,6 +8,7 @@ often than those that one has.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 from torch.utils.data import BatchSampler
@@ -42,7 +43,7 @@ def short_clips(archive: Archive, clips: Clips) -> Clips:
         seconds = float(archive.stamps[first + length - 1] - archive.stamps[first])
         count = int(np.ceil(seconds / (LONGEST_S / 2))) if seconds > LONGEST_S else 1
         edges = np.linspace(first, first + length, count + 1).astype(int)
-        pieces += [(a, b - a, label, recording) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        pieces += [(a, b - a, label, recording) for a, b in pairwise(edges)]
     return Clips(*np.array(pieces, np.int64).reshape(-1, 4).T)
 
 

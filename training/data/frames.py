@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -155,7 +156,7 @@ class FrameSource:
         for segment in segments:
             labels[(segment["start"] <= times) & (times < segment["end"])] = segment["action"] + 1
         if self._rest_s:
-            for one, other in zip(segments[:-1], segments[1:], strict=True):
+            for one, other in pairwise(segments):
                 if one["action"] == other["action"] and abs(other["start"] - one["end"]) < self._rest_s:
                     labels[np.abs(times - 0.5 * (one["end"] + other["start"])) < 0.5 * self._rest_s] = 0
         return labels

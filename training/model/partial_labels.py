@@ -1,4 +1,4 @@
-"""Losses for labels that say less than they seem to: background of sets that label few actions; embeddings by action."""
+"""Losses for labels that say little: background of sets that label few actions; embeddings by action."""
 
 from __future__ import annotations
 

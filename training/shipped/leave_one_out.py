@@ -209,7 +209,8 @@ def table(results: dict[str, dict[str, Any]]) -> str:
     for name, r in results.items():
         lines.append(
             f"| {name} | {r['clips'] or '-'} | {percent(r['top1'])} | {r['actions']} | "
-            f"{percent(r['found_at_one_false_a_minute'])} | {percent(r['map_ranked'])} | {percent(r['found_default'])} | "
+            f"{percent(r['found_at_one_false_a_minute'])} | {percent(r['map_ranked'])} | "
+            f"{percent(r['found_default'])} | "
             f"{number(r['false_a_minute_default'], '.2f')} | {number(r['delay_s_default'], '.2f')} |"
         )
     if len(results) > 1:

@@ -123,8 +123,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _table(settings: list[Settings], results: list[dict[str, Any]], fusion: Fusion) -> Table:
     table = Table(
-        title=f"fusion {fusion.share:g} {fusion.odds:g}: thresholds, seconds, mAP_action at overlap 0.5 and 0.3, counts, "
-        "seconds, a minute",
+        title=f"fusion {fusion.share:g} {fusion.odds:g}: thresholds, seconds, "
+        "mAP_action at overlap 0.5 and 0.3, counts, seconds, a minute",
         pad_edge=False,
     )
     for name in ("start", "end", "conf.", "pat.", "mAP.5", "mAP.3", "found", "of", "delay", "false"):
