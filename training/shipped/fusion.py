@@ -8,7 +8,8 @@ mixed, as in a product of experts (Hinton, Neural Computation 2002):
     posterior[t, background] ~ detection[t, background]^(1 - share) * odds^share
 
 `odds` stands for the recognition head's missing opinion on background. For comparing by
-`training.shipped.thresholds` and `training.shipped.leave_one_out`: on validation people it found no more at the same false events, so the robot has none.
+`training.shipped.thresholds` and `training.shipped.leave_one_out`: on validation people it found no
+more at the same false events, so the robot has none.
 """
 
 from __future__ import annotations

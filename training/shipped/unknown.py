@@ -3,9 +3,10 @@
     python -m training.shipped.unknown usdrl_ros/models/hri_2.onnx
 
 Known are the test clips of the vocabulary's actions, unknown those of all other labels (`other`;
-not what is `ignored`). The area under the ROC curve is given for each score: the recognition
-head's largest probability; one minus the detection head's background, averaged over the window; the largest of the detection head's mean probabilities; and the geometric
-mean of the first two. 0.5 is chance.
+not what is `ignored`). The area under the ROC curve is given for each score: the recognition head's
+largest probability; one minus the detection head's background, averaged over the window; the
+largest of the detection head's mean probabilities; and the geometric mean of the first two. 0.5 is
+chance.
 """
 
 from __future__ import annotations
