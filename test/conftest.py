@@ -20,6 +20,12 @@ def shared_data() -> Path:
 
 
 @pytest.fixture
+def same_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events of two runs in this process are compared, ids included; else each run has ids of its own."""
+    monkeypatch.setattr("usdrl_ros.recognizer.new_run_id", lambda: "run")
+
+
+@pytest.fixture
 def domain() -> Iterator[int]:
     """A ROS domain of the test's own."""
     from ros_fixtures import own_domain

@@ -216,6 +216,13 @@ class Peer:
         return None if result.successful else result.reason
 
 
+def without_run(event_id: str) -> str:
+    """An event's id less what tells the runs apart, for events of two processes that are compared."""
+    shorter, count = re.subn(r"/[0-9a-f]{8}-(\d+)$", r"/\1", event_id)
+    assert count == 1, event_id
+    return shorter
+
+
 def wait_until(condition, timeout_s: float = 60.0, what: str = "") -> None:
     """Wait for a condition; the test fails if it does not come true."""
     give_up_at = time.monotonic() + timeout_s

@@ -29,12 +29,7 @@ from usdrl_ros.skeleton.layouts import NTU_25
 from usdrl_ros.skeleton.normalize import NORMALIZATION
 from usdrl_ros.skeleton.person import Frame, Person
 
-
-@pytest.fixture(autouse=True)
-def same_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Events of two runs are compared here, ids included."""
-    monkeypatch.setattr("usdrl_ros.recognizer.new_run_id", lambda: "run")
-
+pytestmark = pytest.mark.usefixtures("same_run")
 
 HAND_LEFT, HAND_RIGHT = NTU_25.index("HandLeft"), NTU_25.index("HandRight")
 WINDOW_S = 5.0

@@ -15,6 +15,8 @@ from usdrl_ros.bags.reader import Bag, BagError
 from usdrl_ros.bags.writer import write_recording
 from usdrl_ros.evaluation.run import run_bag
 
+pytestmark = pytest.mark.usefixtures("same_run")
+
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -85,6 +85,7 @@ def test_events_are_those_that_were_acted(bag: Path) -> None:
     assert {(t.person_id, round(t.start, 6), round(t.end, 6)) for t in run.truth_intervals} == set(expected)
 
 
+@pytest.mark.usefixtures("same_run")
 def test_events_are_those_of_the_recognizer_without_a_bag(bag: Path) -> None:
     recording = make_recording(TWO_PEOPLE)
     recognizer = Recognizer(HandEngine())
@@ -104,6 +105,7 @@ def test_action_that_runs_when_the_bag_ends_is_ended(tmp_path: Path) -> None:
     assert end == pytest.approx(5.0, abs=0.15)
 
 
+@pytest.mark.usefixtures("same_run")
 def test_unstamped_messages_get_the_record_time(bag: Path, tmp_path: Path) -> None:
     def unstamp(message):
         message.header.stamp = ns_to_time(bag_message_types(), 0)

@@ -467,7 +467,7 @@ def test_memory_does_not_grow_over_changing_batches(model: Path, engine: str) ->
 
 def test_the_recognizer_refuses_another_normalization(tmp_path: Path) -> None:
     path = write_model(tmp_path / "m.onnx", metadata=INFO.to_metadata() | {"usdrl.normalization": "hips"})
-    with load_engine(path) as engine, pytest.raises(ModelError, match=f"'tiny' wants .*'hips', .*'{NORMALIZATION}'"):
+    with load_engine(path) as engine, pytest.raises(ModelError, match=f"'tiny' needs .*'hips', .*'{NORMALIZATION}'"):
         Recognizer(engine)
 
 

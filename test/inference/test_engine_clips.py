@@ -18,12 +18,12 @@ utkinect = pytest.importorskip("training.data.utkinect", reason="the needs of tr
 pytest.importorskip("rosbags", reason="rosbags is not installed")
 
 from training.data.sets import read_all  # noqa: E402
+from usdrl_ros.actions.classifier import softmax  # noqa: E402
 from usdrl_ros.bags.writer import write_recording  # noqa: E402
 from usdrl_ros.evaluation.run import run_bag  # noqa: E402
 from usdrl_ros.inference.contract import Engine, EngineError, Predictions  # noqa: E402
 from usdrl_ros.inference.factory import default_model, load_engine  # noqa: E402
 from usdrl_ros.inference.onnx_rewrite import to_float16  # noqa: E402
-from usdrl_ros.recognizer import softmax  # noqa: E402
 
 EVERY = 10
 """Of the recognizer's batches, one in so many is kept: windows of neighbouring steps hardly differ."""

@@ -74,7 +74,7 @@ def test_options_follow_from_shapes(architecture: str, options: ModelOptions) ->
 def test_heads_are_as_configured() -> None:
     state = encoder(ModelOptions(modalities=("joint",), width=8)).state_dict()
     assert options_of_encoder(state, heads=4).heads == 4
-    with pytest.raises(ValueError, match="width 8 is not a multiple of heads 3"):
+    with pytest.raises(ValueError, match=r"width is 8, must be even and a multiple of heads \(3\)"):
         options_of_encoder(state, heads=3)
 
 
