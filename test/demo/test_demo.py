@@ -26,7 +26,7 @@ def test_a_bag_where_the_demo_writes_is_kept(made: str, tmp_path: Path, capsys: 
 
 
 def test_the_scene_is_of_what_actor_and_model_know(tmp_path: Path) -> None:
-    options = argparse.Namespace(seed=7, actions=3, people=2, output=tmp_path)
+    options = argparse.Namespace(seed=7, actions=3, people=2, cameras=1, output=tmp_path)
     scene = _act(options, read_model_file(default_model()).info.actions)
     truth = {event.action for event in read_events(scene, TRUTH)}
     assert truth
