@@ -106,7 +106,8 @@ def test_events_follow_the_settings() -> None:
     score = scores(STAMPS, np.stack([1 - probability, probability, np.zeros(120)], 1))
 
     def found(**settings: float) -> list[tuple[float, float]]:
-        events = decoded_events(score, ACTIONS, Settings(**settings), 0.1)  # type: ignore[arg-type]
+        chosen = Settings(**{"start_threshold": 0.4, **settings})  # type: ignore[arg-type]
+        events = decoded_events(score, ACTIONS, chosen, 0.1)
         return [(event.start, event.end) for event in events]
 
     np.testing.assert_allclose(found(), [(2.0, 7.0)], atol=0.11)
