@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,6 +21,8 @@ from usdrl_ros.bags.reader import SKELETONS, TRUTH
 from usdrl_ros.bags.writer import BagWriter
 from usdrl_ros.nodes.observer import Observer
 
+_CLAIM_PORT = 22119
+"""Domain D is claimed by listening on this port plus D, as ROS's domain_coordinator does."""
 _START_S = 60.0
 """Wall seconds that the perception node may take to load its model."""
 _SETTLE_S = 3.0
@@ -28,6 +31,26 @@ _SETTLE_S = 3.0
 
 class LiveError(Exception):
     """A node did not come up or ended early; the message is one line."""
+
+
+@contextmanager
+def own_domain() -> Iterator[int]:
+    """A ROS domain that no other program of this machine has claimed, as ROS's domain_coordinator claims them.
+
+    Raises:
+        LiveError: All domains are claimed.
+    """
+    for domain in range(1, 100):
+        claim = socket.socket()
+        try:
+            claim.bind(("127.0.0.1", _CLAIM_PORT + domain))
+        except OSError:
+            claim.close()
+            continue
+        with claim:
+            yield domain
+        return
+    raise LiveError("all ROS domains from 1 to 99 are claimed by other programs")
 
 
 def play_live(
@@ -50,44 +73,44 @@ def play_live(
     Raises:
         LiveError: A node did not come up, or ended with an error.
     """
-    domain = 1 + os.getpid() % 100
-    os.environ |= {"ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
-    context = rclpy.Context()
-    rclpy.init(context=context, domain_id=domain)
-    try:
-        if observe is None:
-            assert writer is not None, "what the observer hears is written"
-            observe = partial(Observer, writer, skeletons=SKELETONS, truth=TRUTH)
-        observer: Any = observe(context=context)
-        executor = SingleThreadedExecutor(context=context)
-        executor.add_node(observer)
-        with _node(
-            "perception",
-            f"model:={model.resolve()}",
-            "input_reliability:=reliable",
-            "latency_budget_ms:=0.0",
-            *parameters,
-        ) as perception:
-            until = time.monotonic() + _START_S
-            while observer.vocabulary is None:
-                executor.spin_once(timeout_sec=0.1)
-                _check_running(perception, "perception")
-                if time.monotonic() > until:
-                    raise LiveError(f"the perception node has not come up within {_START_S:.0f} s")
-            # The perception node and the observer: neither is to miss the beginning.
-            with _node("replay", f"bag:={bag.resolve()}", f"rate:={float(rate)}", "subscribers:=2") as replay:
-                ending = None
-                while ending is None or time.monotonic() < ending:
-                    executor.spin_once(timeout_sec=0.02)
-                    watch(observer)
+    with own_domain() as domain:
+        os.environ |= {"ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+        context = rclpy.Context()
+        rclpy.init(context=context, domain_id=domain)
+        try:
+            if observe is None:
+                assert writer is not None, "what the observer hears is written"
+                observe = partial(Observer, writer, skeletons=SKELETONS, truth=TRUTH)
+            observer: Any = observe(context=context)
+            executor = SingleThreadedExecutor(context=context)
+            executor.add_node(observer)
+            with _node(
+                "perception",
+                f"model:={model.resolve()}",
+                "input_reliability:=reliable",
+                "latency_budget_ms:=0.0",
+                *parameters,
+            ) as perception:
+                until = time.monotonic() + _START_S
+                while observer.vocabulary is None:
+                    executor.spin_once(timeout_sec=0.1)
                     _check_running(perception, "perception")
-                    if ending is None and replay.poll() is not None:
-                        if replay.returncode:
-                            raise LiveError(f"the replay node ended with code {replay.returncode}")
-                        ending = time.monotonic() + _SETTLE_S
-        return observer
-    finally:
-        rclpy.try_shutdown(context=context)
+                    if time.monotonic() > until:
+                        raise LiveError(f"the perception node has not come up within {_START_S:.0f} s")
+                # The perception node and the observer: neither is to miss the beginning.
+                with _node("replay", f"bag:={bag.resolve()}", f"rate:={float(rate)}", "subscribers:=2") as replay:
+                    ending = None
+                    while ending is None or time.monotonic() < ending:
+                        executor.spin_once(timeout_sec=0.02)
+                        watch(observer)
+                        _check_running(perception, "perception")
+                        if ending is None and replay.poll() is not None:
+                            if replay.returncode:
+                                raise LiveError(f"the replay node ended with code {replay.returncode}")
+                            ending = time.monotonic() + _SETTLE_S
+            return observer
+        finally:
+            rclpy.try_shutdown(context=context)
 
 
 @contextmanager
