@@ -82,8 +82,8 @@ def test_other_nodes_parameters_are_not_taken(file):
 
 
 def test_values_that_do_not_go_together_are_refused(file):
-    with pytest.raises(ParameterError, match=r"end_threshold is 0\.6, must not be above start_threshold"):
-        perception_parameters(file(f"{HEAD}end_threshold: 0.6\n"))
+    with pytest.raises(ParameterError, match=r"end_threshold is 0\.8, must not be above start_threshold"):
+        perception_parameters(file(f"{HEAD}end_threshold: 0.8\n"))
     with pytest.raises(ParameterError, match=r"parameter rate is nan, must be a number from 0\.5 to 60"):
         perception_parameters(file(f"{HEAD}rate: .nan\n"))
     with pytest.raises(ParameterFileError):

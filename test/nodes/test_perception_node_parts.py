@@ -189,7 +189,11 @@ def test_each_parameter_changes_while_running_or_says_why_not(spec):
     other = {bool: not spec.default, str: "other", list: ["a=b"], int: 2, float: spec.low}[kind]
     if spec.choices:
         other = next(choice for choice in spec.choices if choice != spec.default)
-    valid = {"inputs": ["/front/skeletons source=zed"], "camera_poses": ["front 0 0 1 0 0 0 1"]}
+    valid = {
+        "inputs": ["/front/skeletons source=zed"],
+        "camera_poses": ["front 0 0 1 0 0 0 1"],
+        "thresholds": ["wave=0.3"],
+    }
     other = valid.get(spec.name, other)
     if spec.name == "start_threshold":
         other = 0.9

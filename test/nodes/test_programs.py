@@ -41,4 +41,4 @@ def test_unknown_arguments_are_refused(name):
 def test_the_usage_of_the_perception_node_lists_its_parameters():
     usage = run("usdrl_ros.nodes.perception", "--help").stdout
     assert "start_threshold: Probability in excess of this" in usage
-    assert "(a number from 0.01 to 1; default: 0.5)" in usage
+    assert "(a number from 0.01 to 1; default: 0.75)" in usage

@@ -276,7 +276,7 @@ def test_a_checkpoint_that_cannot_be_exported_is_refused(tmp_path: Path, capsys:
     path, output = tmp_path / "last.ckpt", tmp_path / "x.onnx"
     path.write_bytes(b"text")
     assert main(["--checkpoint", str(path), "--output", str(output)]) == 1
-    assert capsys.readouterr().err.startswith(f"training.export: cannot load the checkpoint {path}")
+    assert capsys.readouterr().err.startswith(f"training.export: {path} is no checkpoint: it is a text file")
     save(path, OPTIONS, ["detection"], {"name": "x", "window_s": None})
     assert main(["--checkpoint", str(path), "--output", str(output)]) == 1
     assert capsys.readouterr().err == (

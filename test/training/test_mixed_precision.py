@@ -160,10 +160,3 @@ def test_the_emulation_refuses_what_cuda_refuses() -> None:
         with torch.autocast("cpu", enabled=False):
             assert (x @ y).dtype == torch.float32
     assert (x @ y).dtype == torch.float32
-
-
-def test_the_normalisation_alone_would_be_refused(arms: Archive) -> None:
-    """What failed on a GPU before views were made outside of autocast."""
-    batch = clips(arms)
-    with CudaAutocast(torch.bfloat16), pytest.raises(MixedPrecisionError):
-        make_views.__wrapped__(batch, ViewOptions(rotate_by="window"), 1, torch.Generator())

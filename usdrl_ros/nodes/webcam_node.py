@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import threading
 import time
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rclpy.node import Node
+from rclpy.utilities import remove_ros_args
 
 from usdrl_ros.camera.monocular import LAYOUT, PoseError, PoseEstimator, Skeletons, focal_length
 from usdrl_ros.camera.video import Video, VideoError
@@ -61,8 +63,18 @@ class WebcamNode(Node):
             self._publisher.publish(skeletons_to_message(types, stamp_ns, frame_id, LAYOUT, frame.people))
 
 
+def _parse(arguments: list[str]) -> None:
+    """Print the usage, or refuse arguments other than those of ROS."""
+    argparse.ArgumentParser(
+        prog="webcam",
+        description="Publish the people before a plain camera as skeletons.",
+        epilog=f"By --ros-args -p NAME:=VALUE: {', '.join(spec.name for spec in PARAMETERS)}.",
+    ).parse_args(arguments)
+
+
 def watch(arguments: Sequence[str], stop: threading.Event) -> int:
     """Run the node until the video or the program ends; the exit code."""
+    _parse(remove_ros_args(list(arguments)))
     node = WebcamNode(arguments)
     try:
         values = node.values
