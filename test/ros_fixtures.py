@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -31,6 +30,7 @@ from usdrl_ros.msg import ActionEvent, ActionScores, ActionVocabulary, SkeletonA
 
 from usdrl_ros.inference.model_file import ModelInfo
 from usdrl_ros.messages import message_to_event, skeletons_to_message
+from usdrl_ros.nodes import live
 from usdrl_ros.nodes.conversion import message_types
 from usdrl_ros.skeleton.normalize import NORMALIZATION
 from usdrl_ros.skeleton.person import Person
@@ -43,19 +43,10 @@ INFO = ModelInfo("hands", (RIGHT, LEFT), 2.0, NORMALIZATION, "none: made by hand
 @contextmanager
 def own_domain():
     """A ROS domain that no other test process uses now, and that does not leave this machine."""
-    for domain in range(1, 100):
-        claim = socket.socket()
-        try:
-            claim.bind(("127.0.0.1", 22119 + domain))  # as ROS's domain_coordinator claims them
-        except OSError:
-            claim.close()
-            continue
-        with claim, pytest.MonkeyPatch.context() as patch:
-            patch.setenv("ROS_DOMAIN_ID", str(domain))
-            patch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-            yield domain
-        return
-    pytest.fail("all ROS domains are claimed")
+    with live.own_domain() as domain, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROS_DOMAIN_ID", str(domain))
+        patch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        yield domain
 
 
 class Program:
