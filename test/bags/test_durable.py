@@ -73,13 +73,9 @@ def test_an_mcap_file_cut_anywhere_gives_what_is_whole(tmp_path, monkeypatch):
     write(tmp_path / "bag", "mcap", 12, monkeypatch).abort()
     file = tmp_path / "bag" / "bag.mcap"
     content, before = file.read_bytes(), []
-    for size in range(0, len(content) + 1, 29):
+    for size in (*range(60), *range(60, len(content) + 1, 29)):
         file.write_bytes(content[:size])
-        try:
-            found = numbers(tmp_path / "bag")
-        except BagError:
-            assert size < 100  # not even the header of the file
-            continue
+        found = numbers(tmp_path / "bag")
         assert found[: len(before)] == before
         assert len(found) <= 12
         before = found

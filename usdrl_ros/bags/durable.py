@@ -51,6 +51,8 @@ class DurableWriter:
             self._writer.open()
             if storage == "sqlite3":  # nothing reaches the database but whole transactions
                 self._files.conn.execute("PRAGMA cache_spill=OFF")
+            else:
+                self._files.bio.flush()
             self._write_metadata()
         except (OSError, sqlite3.Error, WriterError) as error:
             reason = getattr(error, "strerror", None) or str(error)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 _MAGIC = b"\x89MCAP0\r\n"
-_FOOTER, _SCHEMA, _CHANNEL, _CHUNK, _MESSAGE_INDEX, _CHUNK_INDEX, _DATA_END = 2, 3, 4, 6, 7, 8, 15
+_HEADER, _FOOTER, _SCHEMA, _CHANNEL, _CHUNK, _MESSAGE_INDEX, _CHUNK_INDEX, _DATA_END = 1, 2, 3, 4, 6, 7, 8, 15
 _LARGEST_RECORD = 1 << 31
 
 
@@ -92,7 +92,8 @@ def _complete_mcap(path: Path, copy: Path) -> Path:
     chunks: list[_Chunk] = []
     definitions: dict[tuple[int, bytes], bytes] = {}  # by kind and id
     with path.open("rb") as file:
-        end = len(_MAGIC) if file.read(len(_MAGIC)) == _MAGIC else 0
+        begin = file.read(len(_MAGIC))
+        end = 0
         for kind, start, body in _records(file):
             if kind in (_SCHEMA, _CHANNEL):
                 definitions[kind, body[:2]] = body
@@ -108,6 +109,9 @@ def _complete_mcap(path: Path, copy: Path) -> Path:
             definitions |= {(kind, body[:2]): body for kind, body in chunk.definitions()}
     with path.open("rb") as source, copy.open("wb") as target:
         _copy(source, target, end)
+        if not end and _MAGIC.startswith(begin):  # a recorder may die before the first record is on the disk
+            target.write(_MAGIC)
+            _write(target, _HEADER, struct.pack("<I4sI", 4, b"ros2", 0))
         _write(target, _DATA_END, struct.pack("<I", 0))
         summary = target.tell()
         for (kind, _), body in sorted(definitions.items()):
