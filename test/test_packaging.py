@@ -67,7 +67,7 @@ def test_pip_installs_all_code_and_data(built):
     assert files(package, "**/*.py") == files(ROOT / "usdrl_ros", "**/*.py")
     assert files(package / "config", "**/*") == files(ROOT / "config", "**/*")
     assert files(package / "interfaces", "*") == files(ROOT / "msg", "*.msg")
-    assert files(package / "models", "*") == files(ROOT / "usdrl_ros" / "models", "*.onnx", "*.md")
+    assert files(package / "models", "*") == files(ROOT / "usdrl_ros" / "models", "*.onnx", "*.ckpt", "*.npz", "*.md")
 
 
 def test_no_module_takes_the_name_of_a_generated_one():

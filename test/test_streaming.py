@@ -36,10 +36,11 @@ class LinearEngine:
 
 
 def walk(person_id: str, seed: int, times: np.ndarray, layout: str, unseen: float, unsure: bool) -> list[Person]:
-    """A person who wobbles about, some joints unseen at times."""
+    """A person, as small as a body is, who wobbles about, some joints unseen at times."""
     rng = np.random.default_rng(seed)
     count = len(load_layout(layout).joint_names)
-    joints = rng.normal(0, 0.4, (count, 3)) + rng.normal(0, 0.05, (len(times), count, 3)).cumsum(0)
+    wobble = rng.normal(0, 0.02, (len(times), count, 3)) + rng.normal(0, 0.05, (len(times), 1, 3)).cumsum(0)
+    joints = rng.normal(0, 0.15, (count, 3)) + wobble
     joints[rng.random((len(times), count)) < unseen] = np.nan
     confidence = rng.random((len(times), count)) if unsure else [None] * len(times)
     return [Person(person_id, layout, j, c) for j, c in zip(joints, confidence, strict=True)]
@@ -94,8 +95,8 @@ def test_people_together_are_each_as_alone() -> None:
         assert [score.stamp_ns for score in found] == [score.stamp_ns for score in own_scores]
         for a, b in zip(found, own_scores, strict=True):
             np.testing.assert_allclose(a.detection, b.detection, atol=1e-5)
-        told = [
+        compared = [
             [(e.stamp_ns, e.phase, e.action, e.start_ns, e.end_ns, e.position) for e in each if e.person_id == name]
             for each in (events, own_events)
         ]
-        assert told[0] == told[1]
+        assert compared[0] == compared[1]
