@@ -11,6 +11,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.subscription import Subscription
 from rclpy.time import Time
 
+from usdrl_ros.installing import install_steps
 from usdrl_ros.messages import message_to_transforms
 from usdrl_ros.nodes.conversion import message_class
 from usdrl_ros.parameters import ParameterError
@@ -99,7 +100,7 @@ class TransformFeed:
             self._type: type | None = message_class(_TYPE)
         except Exception as error:  # ImportError, AttributeError, and what rclpy raises without type support
             if not poses:
-                install = "sudo apt install ros-$ROS_DISTRO-tf2-msgs"
+                install = install_steps(["ros-{distro}-tf2-msgs"])
                 fault = f"fixed_frame needs {_TYPE}, which is not installed ({error}): {install}"
                 raise ParameterError(
                     f"{fault}, or give the poses of cameras that stand still by camera_poses"
