@@ -69,8 +69,8 @@ soak: $(BUILT) $(TEST_READY) ## Watch the node for an hour of stream at ten time
 
 docs: $(DOCS)/ready ## Build the documentation as a site, into site/
 	@$(DOCS)/bin/python tools/reference.py
-	@$(DOCS)/bin/mkdocs build --strict --quiet
-	@echo 'site/index.html'
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --quiet
+	@echo 'site/index.html; with its search: python3 -m http.server --directory site'
 
 lint: $(LINT)/ready ## Check style (ruff), types (mypy) and the layers of imports (import-linter); needs no ROS
 	@$(LINT)/bin/ruff check --quiet .
