@@ -51,7 +51,7 @@ def changed(changes: dict[str, Any]) -> dict[str, Any]:
 
 def test_the_sources_that_are_shipped() -> None:
     assert source_names() == (
-        *("azure_kinect", "hi_ros", "hri", "opendr_3d", "openpose", "skeletons", "yolo_2d", "yolo_3d", "zed"),
+        *("azure_kinect", "hi_ros", "hri", "hsar", "opendr_3d", "openpose", "skeletons", "yolo_2d", "yolo_3d", "zed"),
     )
 
 
