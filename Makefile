@@ -1,6 +1,6 @@
 # Everything a user types. `make help` lists the targets.
 #
-# Where a ROS 2 is sourced, it is used; otherwise ROS 2 is installed from PyPI into .venv (no root, 0.5 GB).
+# Where a ROS 2 is sourced, it is used; otherwise ROS 2 is installed from PyPI into .venv (no root, 750 MB).
 # Variables: ROS_DISTRO=kilted or jazzy (from PyPI), BAG=path, CAMERAS=2 (demo), TEACH=1 (demo), PYTHON=python3, TORCH=torch==2.13.0,
 # PYTEST="more arguments of pytest", BENCH and SOAK="more arguments".
 
