@@ -73,7 +73,7 @@ class SourceReader:
         if source.dimensions != 3:
             raise SourceError(
                 f"source '{source.name}' gives positions in the image (2D), the model needs 3D: without depth it is "
-                f"not known where a joint is. Use a source of 3D skeletons ("
+                f"not known where a joint is. Use a source of 3D skeletons (ros4hri, "
                 f"{', '.join(name for name in source_names() if load_source(name).dimensions == 3)})"
             )
         try:

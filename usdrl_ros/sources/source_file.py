@@ -118,6 +118,7 @@ class Source:
         message_types: "package/msg/Type", the present one first, then older names of it.
         packages: What to install for the message types, as apt names it; {distro} stands for the ROS distribution.
         topic: Where its publisher publishes by default.
+        frame: The frame that its publisher uses by default.
         reliability: Asked of publishers: "best_effort" (takes each) or "reliable".
         depth: Messages that may wait.
         dimensions: 3, or 2 for positions in the image.
@@ -138,6 +139,7 @@ class Source:
     message_types: tuple[str, ...]
     packages: tuple[str, ...]
     topic: str
+    frame: str
     reliability: str
     depth: int
     dimensions: int
@@ -227,6 +229,7 @@ def _source(name: str, top: Section) -> Source:
         message_types=types,
         packages=top.texts("packages", ()),
         topic=top.text("topic"),
+        frame=top.text("frame", "camera"),
         reliability=top.text("reliability", "best_effort", ("best_effort", "reliable")),
         depth=top.whole("depth", 50, 1, 10000),
         dimensions=dimensions,
