@@ -117,7 +117,7 @@ $(TEST_READY): $(READY) requirements/train.txt requirements/test.txt
 	@touch $@
 
 # The install space links to the sources, so that an edit of Python, config or launch files is live. What was added or
-# removed needs a build: this list tells.
+# removed needs a build, which this list triggers.
 build/files: FORCE | $(READY)
 	@mkdir -p build
 	@find usdrl_ros config launch msg cmake -type f -not -path '*/__pycache__/*' | sort > $@.new
