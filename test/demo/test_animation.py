@@ -22,7 +22,6 @@ LEFT, RIGHT = NTU_25.index("ShoulderLeft"), NTU_25.index("ShoulderRight")
 def frames(seconds: float = 4.0) -> list[Frame]:
     """Somebody who stands 3 m away, ten times a second."""
     joints = np.random.default_rng(0).uniform(-0.5, 0.5, (25, 3)) + np.array([0.0, 0.0, 3.0])
-    people = [Person("p", "ntu_25", joints)]
     return [
         Frame(round((1 + i / 10) * 1e9), "camera", [Person("p", "ntu_25", joints)]) for i in range(int(seconds * 10))
     ]
