@@ -124,6 +124,7 @@ class Source:
         dimensions: 3, or 2 for positions in the image.
         axes: A key of `AXES`.
         scale: Metres in a unit of the positions; of 2D ones nothing is said.
+        distance: Metres ahead of the camera where positions about a body's own origin are put; else 0.
         header: Path of the std_msgs/Header; "": the message has none.
         stamped: Whether the publisher fills the stamp.
         instant_s: Messages of one person each that are no further apart show one instant.
@@ -145,6 +146,7 @@ class Source:
     dimensions: int
     axes: str
     scale: float
+    distance: float
     header: str
     stamped: bool
     instant_s: float
@@ -235,6 +237,7 @@ def _source(name: str, top: Section) -> Source:
         dimensions=dimensions,
         axes=axes,
         scale=top.number("scale", 1.0, 1e-6, 1e6),
+        distance=top.number("distance", 0.0, 0.0, 20.0) if dimensions == 3 else 0.0,
         header=top.path("header", "header") if top.text("header", "header") != "none" else "",
         stamped=top.flag("stamped", True),
         instant_s=top.number("instant_s", 0.01, 0.0, 1.0),
