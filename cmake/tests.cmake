@@ -10,24 +10,33 @@ if(ament_cmake_pytest_FOUND)
     ENV PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 "PYTEST_ADDOPTS=-m 'not slow'")
 endif()
 
-find_package(ament_cmake_lint_cmake QUIET)
+# A linter has two packages: the one for CMake, and the program.
+macro(find_linter name)
+  find_package(ament_cmake_${name} QUIET)
+  find_program(ament_${name}_BIN NAMES ament_${name})
+  if(NOT ament_${name}_BIN)
+    set(ament_cmake_${name}_FOUND FALSE)
+  endif()
+endmacro()
+
+find_linter(lint_cmake)
 if(ament_cmake_lint_cmake_FOUND)
   ament_lint_cmake("${CMAKE_CURRENT_SOURCE_DIR}/CMakeLists.txt" "${CMAKE_CURRENT_SOURCE_DIR}/cmake")
 endif()
 
-find_package(ament_cmake_xmllint QUIET)
+find_linter(xmllint)
 if(ament_cmake_xmllint_FOUND)
   ament_xmllint("${CMAKE_CURRENT_SOURCE_DIR}/package.xml" "${CMAKE_CURRENT_SOURCE_DIR}/config")
 endif()
 
 # Quotes, the order of imports and docstrings follow ruff's settings in pyproject.toml.
 set(python_code usdrl_ros launch examples bench training tools)
-find_package(ament_cmake_flake8 QUIET)
+find_linter(flake8)
 if(ament_cmake_flake8_FOUND)
   ament_flake8(${python_code} CONFIG_FILE "${CMAKE_CURRENT_SOURCE_DIR}/cmake/flake8.ini")
 endif()
 
-find_package(ament_cmake_pep257 QUIET)
+find_linter(pep257)
 if(ament_cmake_pep257_FOUND)
   ament_pep257(${python_code} --convention google
     --add-ignore D100 D101 D102 D103 D104 D105 D106 D107 D300 D301 D402 D403 D417)
