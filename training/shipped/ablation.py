@@ -51,6 +51,7 @@ class Row:
 class AblationConfig:
     """The file."""
 
+    name: str = option("ablation", "of the directory of its runs")
     recipe: str = option("training/configs/hri_2_small.yaml", "of `training.tasks.robot`")
     left_out: tuple[str, ...] = option((), "data sets that no row trains on")
     known: tuple[str, ...] = option((), "data sets whose validation people are looked at")
@@ -156,18 +157,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--archives", default="archives", help="where archives are (%(default)s)")
     parser.add_argument("--rows", nargs="+", default=[], help="these alone; none: all")
     parser.add_argument("--precision", default="bf16-mixed", help="of lightning.Trainer (%(default)s)")
-    parser.add_argument("--output", type=Path, default=Path("runs/ablation"), help="(default: %(default)s)")
+    parser.add_argument("--output", type=Path, help="directory of all rows (default: runs/NAME)")
     options = parser.parse_args(arguments)
     try:
         config = load(AblationConfig, options.config)
+        output = options.output or Path("runs") / config.name
         if unknown := sorted(set(options.rows) - {row.name for row in config.rows}):
             raise ConfigError(f"there is no row {', '.join(unknown)}")
         for seed in config.seeds:
             for row in config.rows:
-                file = options.output / f"{row.name}_{seed}" / "figures.json"
+                file = output / f"{row.name}_{seed}" / "figures.json"
                 if (not options.rows or row.name in options.rows) and not file.is_file():
                     figures = make_row(
-                        config, row, seed, options.checkpoint, options.archives, options.precision, options.output
+                        config, row, seed, options.checkpoint, options.archives, options.precision, output
                     )
                     file.parent.mkdir(parents=True, exist_ok=True)
                     write_json(file, figures)
@@ -176,10 +178,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     results = {}
     for row in config.rows:
-        files = sorted(options.output.glob(f"{row.name}_[0-9]*/figures.json"))
+        files = sorted(output.glob(f"{row.name}_[0-9]*/figures.json"))
         if files:
             results[row.name] = [json.loads(file.read_text(encoding="utf-8")) for file in files]
-    write_json(options.output / "ablation.json", results)
+    write_json(output / "ablation.json", results)
     print(table(config.rows, results))
     return 0
 
