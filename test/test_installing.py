@@ -40,12 +40,27 @@ def test_hints_name_packages_that_the_distribution_has(monkeypatch):
     )
 
 
-def test_other_missing_modules_are_not_explained_away():
+def test_other_missing_modules_are_not_explained_away(monkeypatch):
     with pytest.raises(ModuleNotFoundError, match="no_such_module"), explain_missing("record"):
         import no_such_module  # noqa: F401
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
     with pytest.raises(SystemExit) as caught, explain_missing("record"):
         raise ModuleNotFoundError("No module named 'rosbags'", name="rosbags.rosbag2")
     assert str(caught.value).startswith("record: rosbags is not installed: ")
+
+
+def test_a_virtual_environment_that_ros2_does_not_see_is_named(monkeypatch, tmp_path):
+    """`ros2` runs on the system's Python, whatever environment is active."""
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    packages = tmp_path / "lib" / version / "site-packages"
+    (packages / "pydantic").mkdir(parents=True)
+    monkeypatch.setenv("VIRTUAL_ENV", str(tmp_path))
+    with pytest.raises(SystemExit) as caught, explain_missing("usdrl_ros"):
+        raise ModuleNotFoundError("No module named 'pydantic'", name="pydantic")
+    assert str(caught.value) == (
+        f"usdrl_ros: pydantic is in the virtual environment, which {sys.executable} does not see: "
+        f"export PYTHONPATH={packages}:$PYTHONPATH"
+    )
 
 
 def test_what_pypi_gives_is_what_the_robot_requires():

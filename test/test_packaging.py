@@ -88,3 +88,17 @@ def test_make_help_lists_every_target():
     listing = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     described = {line.split()[0] for line in listing.splitlines() if len(line.split()) > 1}
     assert described == set(phony) - {"FORCE"}
+
+
+def test_the_changelog_can_be_read_by_bloom(tmp_path):
+    changelog = pytest.importorskip("catkin_pkg.changelog")
+    command = [sys.executable, "tools/changelog.py"]
+    text = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    (tmp_path / "CHANGELOG.rst").write_text(text)
+    read = changelog.get_changelog_from_path(str(tmp_path))
+    assert [version for version, _, _ in read.foreach_version(reverse=True)] == re.findall(
+        r"^## (\d\S+) ", (ROOT / "CHANGELOG.md").read_text(), re.M
+    )
+    entries = (ROOT / "CHANGELOG.md").read_text().partition("\n## Unreleased\n")[2].partition("\n## ")[0]
+    made = text.partition("\nForthcoming\n")[2].partition("\n0.")[0]
+    assert made.count("\n  * ") == entries.count("\n- ") > 0

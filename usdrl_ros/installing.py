@@ -65,4 +65,14 @@ def explain_missing(program: str) -> Iterator[None]:
         package = FROM_PYPI.get((error.name or "").partition(".")[0])
         if package is None:
             raise
+        if hidden := _hidden_packages():
+            fault = f"{package} is in the virtual environment, which {sys.executable} does not see"
+            raise SystemExit(f"{program}: {fault}: export PYTHONPATH={hidden}:$PYTHONPATH") from error
         raise SystemExit(f"{program}: {package} is not installed: {pip_command(package)}") from error
+
+
+def _hidden_packages() -> str:
+    """The packages of the virtual environment, where it is active and this Python is another one, as that of `ros2`."""
+    root = os.environ.get("VIRTUAL_ENV", "")
+    packages = Path(root) / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
+    return str(packages) if root and Path(root) != Path(sys.prefix) and (packages / "pydantic").is_dir() else ""
