@@ -17,6 +17,8 @@ from ros_fixtures import ROOT, own_domain, write_model
 
 from usdrl_ros.nodes.launching import LaunchFileError, check_arguments, has_package
 
+pytestmark = pytest.mark.slow
+
 
 def test_arguments_are_checked_of_the_launch_file_that_is_started():
     known = ("source", "start_threshold")

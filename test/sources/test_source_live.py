@@ -21,7 +21,7 @@ from usdrl_ros.recognizer import Recognizer
 from usdrl_ros.skeleton.layouts import load_layout
 from usdrl_ros.sources.reader import SourceReader, load_source
 
-pytestmark = pytest.mark.usefixtures("interface_packages")
+pytestmark = [pytest.mark.usefixtures("interface_packages"), pytest.mark.slow]
 
 RATE_HZ = 20.0
 BEGIN_NS = 50_000_000_000
