@@ -41,7 +41,7 @@ def generate_launch_description():
     )
     perception = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(Path(__file__).parent / "perception.launch.py")),
-        launch_arguments={"source": "yolo_3d", "fixed_frame": LaunchConfiguration("target_frame")}.items(),
+        launch_arguments={"source": "yolo_3d", "rviz_frame": LaunchConfiguration("target_frame")}.items(),
     )
 
     def check(context):

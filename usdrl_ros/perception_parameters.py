@@ -94,7 +94,7 @@ PARAMETERS = (
     ParameterSpec(
         "source",
         DEFAULT_SOURCE,
-        "What the skeletons are: a name of config/sources (zed, yolo, ...), or the path of such a file.",
+        "What the skeletons are: a name of config/sources (zed, yolo_3d, ...), the path of such a file, or ros4hri.",
         fixed=_INPUT,
     ),
     ParameterSpec("input_topic", "", "Topic of the skeletons; empty: the source's.", fault=_topic_fault, fixed=_INPUT),
@@ -187,6 +187,12 @@ PARAMETERS = (
         "ACTION=INTENT: the intent that an action stands for; another action's intent has its name.",
         fault=_intent_fault,
         live=True,
+    ),
+    ParameterSpec(
+        "hri_bodies",
+        False,
+        "Whether people are published as ROS4HRI's bodies, too: /humans/bodies/tracked, their positions and tf frames.",
+        fixed="the publishers are made from it",
     ),
     ParameterSpec(
         "enabled_actions",

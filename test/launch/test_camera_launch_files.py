@@ -15,7 +15,17 @@ from pathlib import Path
 import pytest
 from ros_fixtures import ROOT, own_domain, write_model
 
-from usdrl_ros.nodes.launching import LaunchFileError, check_arguments, has_package
+from usdrl_ros.nodes.launching import (
+    LaunchFileError,
+    check_arguments,
+    check_given,
+    check_namespace,
+    has_package,
+    is_true,
+    parameter_values,
+    skeleton_frame,
+)
+from usdrl_ros.perception_parameters import PARAMETERS
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +36,61 @@ def test_arguments_are_checked_of_the_launch_file_that_is_started():
     check_arguments("perception.launch.py", known, command)
     with pytest.raises(LaunchFileError, match="start_treshold is not known: did you mean start_threshold"):
         check_arguments("perception.launch.py", known, [*command, "start_treshold:=1"])
+    with pytest.raises(LaunchFileError, match="threshold is not known: did you mean start_threshold"):
+        check_arguments("perception.launch.py", known, [*command, "threshold:=1"])
     check_arguments("perception.launch.py", known, ["ros2", "launch", "robot", "robot.launch.py", "lidar:=true"])
+
+
+GIVEN = {
+    "association": ("on", "on"),  # a word, whatever YAML makes of it
+    "layout": ("007", "007"),
+    "rate": ("10", 10.0),
+    "threads": ("2", 2),
+    "markers": ("False", False),
+    "inputs": ("[/a source=zed, /b]", ["/a source=zed", "/b"]),
+    "enabled_actions": ("[on, wave]", ["on", "wave"]),
+}
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_texts_of_the_command_line_become_values_of_their_parameters(name):
+    text, value = GIVEN[name]
+    assert parameter_values(PARAMETERS, {name: text, "model": ""}) == {name: value}
+
+
+WRONG = {
+    "start_threshold": ("7", "launch argument start_threshold is 7.0, must be a number from 0.01 to 1"),
+    "end_threshold": ("low", "launch argument end_threshold is 'low', must be a number from 0 to 1"),
+    "association": ("off_", "launch argument association is 'off_', must be one of auto, on, off; did you mean off?"),
+    "markers": ("maybe", "launch argument markers is 'maybe', must be true or false"),
+    "inputs": ("/a", "launch argument inputs is '/a', must be a list of strings"),
+    "threads": ("1.5", "launch argument threads is '1.5', must be an integer from 1 to 64"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_values_are_refused_with_what_is_expected(name):
+    text, fault = WRONG[name]
+    with pytest.raises(LaunchFileError) as caught:
+        parameter_values(PARAMETERS, {name: text})
+    assert str(caught.value) == fault
+
+
+def test_namespaces_and_missing_arguments():
+    for name in ("", "/", "robot_1", "/robot_1/head"):
+        check_namespace(name)
+    for name in ("1robot", "a b", "a//b", "robot/"):
+        with pytest.raises(LaunchFileError, match="launch argument namespace is"):
+            check_namespace(name)
+    with pytest.raises(LaunchFileError, match="launch argument bag is missing: path of the bag"):
+        check_given("bag", "", "Path of the bag.")
+    assert (is_true("rviz", "TRUE"), is_true("rviz", "false")) == (True, False)
+
+
+def test_rviz_opens_on_the_frame_of_the_source(tmp_path):
+    assert skeleton_frame("yolo_3d") == "base_link"
+    assert skeleton_frame("zed") == "zed_left_camera_frame"
+    assert skeleton_frame("skeletons") == skeleton_frame("no_such") == "camera"
 
 
 MISSING = [name for name in ("launch", "launch_ros") if importlib.util.find_spec(name) is None]
@@ -164,9 +228,11 @@ def test_nothing_is_started_where_the_messages_or_the_driver_are_missing(tmp_pat
 
 
 REFUSED = {
+    "start_threshold:=7": "launch argument start_threshold is 7.0, must be a number from 0.01 to 1",
+    "namespace:=1robot": "launch argument namespace is '1robot', expected names of letters",
     "start_treshold:=0.3": "launch argument start_treshold is not known: did you mean start_threshold?",
     "params_file:=/no/such/file.yaml": "launch argument params_file is '/no/such/file.yaml': there is no such file",
-    "record:=maybe": "launch argument record is 'maybe', expected true or false",
+    "record:=maybe": "launch argument record is 'maybe', must be true or false",
 }
 
 
@@ -225,7 +291,7 @@ def test_engine_and_recording_arguments(tmp_path):
 
     assert nodes() == ["perception"]
     assert nodes("build_engine:=true", "model:=m.onnx", "precision:=fp16") == ["build_engine"]
-    assert nodes("record:=true") == ["perception", "record"]
+    assert nodes("record:=true") == ["record", "perception"]  # the recorder's arguments are checked first
     assert nodes("rviz:=true") == ["perception", *(["rviz2"] if has_package("rviz2") else [])]
-    with pytest.raises(AssertionError, match="launch argument record is 'maybe', expected true or false"):
+    with pytest.raises(AssertionError, match="launch argument record is 'maybe', must be true or false"):
         nodes("record:=maybe")

@@ -92,7 +92,7 @@ def _run(options: argparse.Namespace, console: Console) -> None:
             state.finish()
             live.update(state.screen(video.duration_s))
     if options.output is not None:
-        console.print(f"annotated video: {options.output}")
+        console.print(f"\nannotated video: {options.output}")
 
 
 def _has_display() -> bool:
