@@ -82,7 +82,7 @@ check: lint $(BUILT) $(TEST_READY) ## What to run before each commit: lint and t
 	@$(IN_ENV) $(RUN_TESTS) -m "not slow" test
 
 clean: ## Remove what was built
-	rm -rf build install log demo_out
+	rm -rf build install log demo_out site
 
 distclean: clean ## Remove the virtual environment as well
 	rm -rf $(VENV) $(LINT) $(WEBCAM) $(DOCS)
