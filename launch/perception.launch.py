@@ -19,6 +19,7 @@ from launch_ros.substitutions import FindPackageShare
 from usdrl_ros.installing import install_steps
 from usdrl_ros.nodes.launching import (
     USE_SIM_TIME,
+    LaunchFileError,
     check_arguments,
     check_file,
     check_namespace,
@@ -65,9 +66,11 @@ def rviz(given):
 
 def perception(context, names):
     given = {name: LaunchConfiguration(name).perform(context) for name in names}
-    wanted = {name: is_true(name, given[name]) for name in ("build_engine", "required", "rviz", "record")}
+    wanted = {name: is_true(name, given[name]) for name in ("build_engine", "required", "respawn", "rviz", "record")}
     values = parameter_values(SPECS, given)
     check_namespace(given["namespace"])
+    if wanted["required"] and wanted["respawn"]:
+        raise LaunchFileError("launch arguments required and respawn are both true: the node cannot end all and return")
     if wanted["build_engine"]:
         return [build_engine(given)]
     check_file("params_file", given["params_file"])
@@ -78,6 +81,8 @@ def perception(context, names):
         namespace=given["namespace"],
         parameters=[given["params_file"], *([values] if values else [])],
         output="screen",
+        respawn=wanted["respawn"],
+        respawn_delay=2.0,
         on_exit=[Shutdown(reason="the perception node has ended")] if wanted["required"] else None,
     )
     record = IncludeLaunchDescription(
@@ -101,6 +106,7 @@ def generate_launch_description():
         argument("params_file", config("perception.yaml"), "File with the node's parameters."),
         argument("namespace", "", "Namespace of the node."),
         argument("required", "false", "Whether all ends when the node does: true or false."),
+        argument("respawn", "false", "Whether the node is started again 2 s after it has ended: true or false."),
         argument("rviz", "false", "Whether RViz shows the people and what they are doing: true or false."),
         argument("rviz_config", config("usdrl.rviz"), "What RViz shows."),
         argument("rviz_frame", "", "RViz' frame; empty: fixed_frame, else the one that the source's publisher uses."),

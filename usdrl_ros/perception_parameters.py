@@ -229,6 +229,12 @@ PARAMETERS = (
     ParameterSpec(
         "autostart", True, "Whether the node configures and activates itself.", fixed="it is read at the start"
     ),
+    ParameterSpec(
+        "bond",
+        False,
+        "Whether the node keeps a bond while it is active, as nav2's lifecycle manager expects of its nodes.",
+        fixed="it is read when the node configures",
+    ),
     *settings_parameters(),
 )
 

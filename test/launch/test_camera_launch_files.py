@@ -228,6 +228,7 @@ def test_nothing_is_started_where_the_messages_or_the_driver_are_missing(tmp_pat
 
 
 REFUSED = {
+    "respawn:=true required:=true": "launch arguments required and respawn are both true",
     "start_threshold:=7": "launch argument start_threshold is 7.0, must be a number from 0.01 to 1",
     "namespace:=1robot": "launch argument namespace is '1robot', expected names of letters",
     "start_treshold:=0.3": "launch argument start_treshold is not known: did you mean start_threshold?",
@@ -239,7 +240,7 @@ REFUSED = {
 @needs_launch
 @pytest.mark.parametrize("argument", REFUSED)
 def test_wrong_arguments_are_refused_before_anything_is_started(tmp_path, argument):
-    command = [sys.executable, "-c", RUN, str(ROOT / "launch" / "perception.launch.py"), argument]
+    command = [sys.executable, "-c", RUN, str(ROOT / "launch" / "perception.launch.py"), *argument.split()]
     with own_domain():
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
@@ -295,3 +296,25 @@ def test_engine_and_recording_arguments(tmp_path):
     assert nodes("rviz:=true") == ["perception", *(["rviz2"] if has_package("rviz2") else [])]
     with pytest.raises(AssertionError, match="launch argument record is 'maybe', must be true or false"):
         nodes("record:=maybe")
+
+
+@needs_launch
+def test_the_robots_launch_file(tmp_path):
+    model = write_model(tmp_path / "hands.onnx")
+    robot = str(ROOT / "launch" / "robot.launch.py")
+
+    def run(*given: str) -> tuple[str, int]:
+        command = [sys.executable, "-c", RUN, robot, f"model:={model}", *given]
+        with own_domain():
+            done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+        return done.stdout + done.stderr, done.returncode
+
+    said, _ = run("namespace:=robot_1", "use_sim_time:=true")
+    assert "watching /robot_1/skeletons" in said
+    said, code = run("use_sim_time:=maybe")
+    assert (code, "process started" in said) == (1, False)
+    assert "launch argument use_sim_time is 'maybe', must be true or false" in said
+    if not has_package("nav2_lifecycle_manager"):
+        said, code = run("managed:=true")
+        assert (code, "process started" in said) == (1, False)
+        assert "managed:=true needs nav2_lifecycle_manager, which is not installed: " in said

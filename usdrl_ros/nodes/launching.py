@@ -13,9 +13,11 @@ from typing import Any
 
 import yaml
 
-from usdrl_ros.installing import install_steps, pip_command
-from usdrl_ros.parameters import ParameterSpec
-from usdrl_ros.sources.reader import SourceError, load_source
+from usdrl_ros.installing import explain_missing, install_steps, pip_command
+
+with explain_missing("usdrl_ros"):  # `ros2` may run on another Python than the nodes
+    from usdrl_ros.parameters import ParameterSpec
+    from usdrl_ros.sources.reader import SourceError, load_source
 
 USE_SIM_TIME = ParameterSpec("use_sim_time", False, "Whether /clock gives the time: true or false.")
 """A parameter of every node."""
