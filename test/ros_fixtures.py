@@ -59,6 +59,7 @@ class Program:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # nohup's way would be inherited
         )
         self._lines: list[str] = []
         self._reader = threading.Thread(target=lambda: self._lines.extend(self._process.stderr), daemon=True)
@@ -235,7 +236,8 @@ def pose(right_hand_m: float = -0.4, left_hand_m: float = -0.4) -> np.ndarray:
         joints[list(tips)] = joints[first_arm + 3]
         joints[first_leg : first_leg + 4, 2] = side * 0.1
         joints[first_leg : first_leg + 4, 1] = [0.0, -0.45, -0.9, -0.95]
-        joints[first_leg + 3, 0] = 0.15  # feet point to where the person looks: nobody is flat
+        # Nobody is flat: feet point to where the person looks, knees are bent a little, in layouts without feet too.
+        joints[first_leg + 3, 0], joints[first_leg + 1, 0] = 0.15, 0.05
     return joints + np.array([0.0, 0.0, 2.0])
 
 
