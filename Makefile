@@ -1,6 +1,6 @@
 # Everything a user types. `make help` lists the targets.
 #
-# Where a ROS 2 is sourced, it is used; otherwise ROS 2 is installed from PyPI into .venv (no root, 0.5 GB).
+# Where a ROS 2 is sourced, it is used; otherwise ROS 2 is installed from PyPI into .venv (no root, 750 MB).
 # Variables: ROS_DISTRO=kilted or jazzy (from PyPI), BAG=path, CAMERAS=2 (demo), TEACH=1 (demo), PYTHON=python3, TORCH=torch==2.13.0,
 # PYTEST="more arguments of pytest", BENCH and SOAK="more arguments".
 
@@ -38,8 +38,8 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install -qq -c $(VE
 # The nodes that we start do not talk to the rest of the network.
 IN_ENV := source ./env.sh && $(LOCAL_ONLY)
 
-# Two test files at a time: each ROS test claims a DDS domain of its own. Plugins that a ROS 2 brings are left out.
-RUN_TESTS = PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest -p xdist.plugin -n 2 --dist loadfile
+# Three test files at a time, as tests over DDS wait more than they compute: each claims a DDS domain of its own. Plugins that a ROS 2 brings are left out.
+RUN_TESTS = PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest -p xdist.plugin -n 3 --dist loadfile
 
 # setuptools 80 removed commands that ament_cmake_python calls.
 COLCON := colcon-core colcon-cmake colcon-ros colcon-bash colcon-zsh colcon-output 'setuptools<80'
@@ -69,8 +69,8 @@ soak: $(BUILT) $(TEST_READY) ## Watch the node for an hour of stream at ten time
 
 docs: $(DOCS)/ready ## Build the documentation as a site, into site/
 	@$(DOCS)/bin/python tools/reference.py
-	@$(DOCS)/bin/mkdocs build --strict --quiet
-	@echo 'site/index.html'
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --quiet
+	@echo 'site/index.html; with its search: python3 -m http.server --directory site'
 
 lint: $(LINT)/ready ## Check style (ruff), types (mypy) and the layers of imports (import-linter); needs no ROS
 	@$(LINT)/bin/ruff check --quiet .
@@ -82,7 +82,7 @@ check: lint $(BUILT) $(TEST_READY) ## What to run before each commit: lint and t
 	@$(IN_ENV) $(RUN_TESTS) -m "not slow" test
 
 clean: ## Remove what was built
-	rm -rf build install log demo_out
+	rm -rf build install log demo_out site
 
 distclean: clean ## Remove the virtual environment as well
 	rm -rf $(VENV) $(LINT) $(WEBCAM) $(DOCS)
@@ -117,7 +117,7 @@ $(TEST_READY): $(READY) requirements/train.txt requirements/test.txt
 	@touch $@
 
 # The install space links to the sources, so that an edit of Python, config or launch files is live. What was added or
-# removed needs a build: this list tells.
+# removed needs a build, which this list triggers.
 build/files: FORCE | $(READY)
 	@mkdir -p build
 	@find usdrl_ros config launch msg cmake -type f -not -path '*/__pycache__/*' | sort > $@.new

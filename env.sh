@@ -20,6 +20,11 @@ case $- in *u*) _usdrl_nounset=1; set +u ;; esac
 . "$_usdrl_root/.venv/bin/activate"
 if [ -d "$VIRTUAL_ENV/share/rclpy" ]; then # ROS 2 from PyPI: the virtual environment is its prefix
     export AMENT_PREFIX_PATH="$VIRTUAL_ENV" CMAKE_PREFIX_PATH="$VIRTUAL_ENV"
+else # the sourced `ros2` runs on the system's Python: it loads our launch files, which need what .venv has
+    for _usdrl_site in "$VIRTUAL_ENV"/lib/python3*/site-packages; do
+        export PYTHONPATH="$_usdrl_site${PYTHONPATH:+:$PYTHONPATH}"
+    done
+    unset _usdrl_site
 fi
 if [ -f "$_usdrl_root/install/setup.$_usdrl_shell" ]; then
     . "$_usdrl_root/install/setup.$_usdrl_shell"

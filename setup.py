@@ -39,7 +39,7 @@ setup(
             "models/*.md",
             "evaluation/report/*.css",
         ],
-        "usdrl_ros.config": ["*.yaml", "*.rviz", "*.xml", "*/*.yaml"],
+        "usdrl_ros.config": ["*.yaml", "*.rviz", "*.json", "*.xml", "*/*.yaml"],
         "usdrl_ros.interfaces": ["*.msg"],
     },
     install_requires=requirements("run"),

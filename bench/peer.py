@@ -1,5 +1,6 @@
-"""A network of the field to stand beside ours: ST-GCN++ (Duan et al., "PYSKL: Towards Good Practices for
-Skeleton Action Recognition", ACM MM 2022), written from the paper, with random weights.
+"""A network of the field to stand beside ours: ST-GCN++, written from the paper, with random weights.
+
+Duan et al., "PYSKL: Towards Good Practices for Skeleton Action Recognition", ACM MM 2022.
 
 Ten blocks, each a spatial graph convolution and a temporal convolution of several branches. It recognises one action in
 a clip from the joints alone; ours finds and recognises actions in each frame from joints, bones and motions.

@@ -29,6 +29,7 @@ none) for the arm. The names of the actions are parameters, since they depend on
 
 from __future__ import annotations
 
+import argparse
 import math
 import signal
 import sys
@@ -44,6 +45,7 @@ from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import remove_ros_args
 from std_msgs.msg import Header, String
 from usdrl_ros.msg import ActionEvent, ActionScores, SkeletonArray
 
@@ -255,6 +257,11 @@ class Greeter(Node):
 
 
 def main() -> int:
+    argparse.ArgumentParser(
+        prog="greeter",
+        description="A controller to copy: waves back, hands over, comes when called, by the events on /usdrl/actions.",
+        epilog=f"By --ros-args -p NAME:=VALUE: {', '.join(DEFAULTS)}.",
+    ).parse_args(remove_ros_args(sys.argv)[1:])
     # rclpy's own handlers end ROS before the last command is out, and an exception from a handler may be lost.
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     stop = threading.Event()

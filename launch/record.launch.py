@@ -4,54 +4,53 @@ ros2 launch usdrl_ros record.launch.py record_bag:=my_recording input_topic:=/tr
 ros2 launch usdrl_ros perception.launch.py record:=true       the same, beside the perception node
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
-from launch_ros.parameter_descriptions import ParameterValue
 
-from usdrl_ros.nodes.launching import check_arguments
+from usdrl_ros.nodes.launching import USE_SIM_TIME, check_arguments, check_namespace, describe, parameter_values
+from usdrl_ros.nodes.program_parameters import RECORD
 
 # Launch arguments that set the node's parameter of the same name, unless they are empty. Only the bag's differs, since
 # a launch file that includes this one may have a bag of its own.
-PARAMETERS = {
-    "record_bag": ("Directory of the recorded bag; empty: recording_DATE-TIME in the current directory.", str),
-    "source": ("What the skeletons are, as for the perception node.", str),
-    "input_topic": ("Topic of the skeletons; empty: the source's.", str),
-    "storage": ("Storage of the bag: mcap or sqlite3.", str),
-    "use_sim_time": ("Whether /clock gives the time: true or false.", bool),
-}
+OURS = {"bag": "record_bag"}
+SPECS = [
+    replace(spec, name=OURS.get(spec.name, spec.name))
+    for spec in (*RECORD, USE_SIM_TIME)
+    if spec.name in ("bag", "source", "input_topic", "storage", "use_sim_time")
+]
 
 
 def record(context):
-    given = {
-        name.removeprefix("record_"): ParameterValue(LaunchConfiguration(name), value_type=value_type)
-        for name, (_, value_type) in PARAMETERS.items()
-        if LaunchConfiguration(name).perform(context)
-    }
+    given = {spec.name: LaunchConfiguration(spec.name).perform(context) for spec in SPECS}
+    values = {name.removeprefix("record_"): value for name, value in parameter_values(SPECS, given).items()}
+    namespace = LaunchConfiguration("namespace").perform(context)
+    check_namespace(namespace)
     return [
         Node(
             package="usdrl_ros",
             executable="record",
             name="record",
-            namespace=LaunchConfiguration("namespace"),
-            parameters=[given],
+            namespace=namespace,
+            parameters=[values] if values else [],
             output="screen",
         )
     ]
 
 
 def generate_launch_description():
-    known = ("namespace", *PARAMETERS)
+    known = ("namespace", *(spec.name for spec in SPECS))
     return LaunchDescription(
         [
             OpaqueFunction(function=lambda context: check_arguments(Path(__file__).name, known)),
             DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node."),
             *(
-                DeclareLaunchArgument(name, default_value="", description=description)
-                for name, (description, _) in PARAMETERS.items()
+                DeclareLaunchArgument(spec.name, default_value="", description=f"{describe(spec)} Empty: the default.")
+                for spec in SPECS
             ),
             OpaqueFunction(function=record),
         ]

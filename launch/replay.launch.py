@@ -7,21 +7,36 @@ ros2 launch usdrl_ros replay.launch.py --show-args        the arguments of perce
 from pathlib import Path
 
 from launch import LaunchDescription
-from launch.actions import (
-    DeclareLaunchArgument,
-    IncludeLaunchDescription,
-    OpaqueFunction,
-    RegisterEventHandler,
-    Shutdown,
-)
-from launch.conditions import IfCondition
-from launch.event_handlers import OnProcessExit
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction, Shutdown
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
-from launch_ros.parameter_descriptions import ParameterValue
 
-from usdrl_ros.nodes.launching import check_arguments
+from usdrl_ros.nodes.launching import check_arguments, check_given, describe, is_true, parameter_values
+from usdrl_ros.nodes.program_parameters import REPLAY
+
+SPECS = {spec.name: spec for spec in REPLAY if spec.name in ("bag", "rate", "loop")}
+
+
+def checked(context):
+    """The node's parameters, and whether all ends with the bag; wrong arguments are refused."""
+    given = {name: LaunchConfiguration(name).perform(context) for name in (*SPECS, "shutdown_at_end")}
+    check_given("bag", given["bag"], SPECS["bag"].description)
+    return parameter_values(SPECS.values(), given), is_true("shutdown_at_end", given["shutdown_at_end"])
+
+
+def replay(context):
+    values, ends = checked(context)
+    return [
+        Node(
+            package="usdrl_ros",
+            executable="replay",
+            name="replay",
+            parameters=[values],
+            output="screen",
+            on_exit=[Shutdown(reason="the replay has ended")] if ends else None,
+        )
+    ]
 
 
 def generate_launch_description():
@@ -29,38 +44,22 @@ def generate_launch_description():
         PythonLaunchDescriptionSource(str(Path(__file__).parent / "perception.launch.py")),
         launch_arguments={"use_sim_time": "true", "input_reliability": "reliable", "required": "true"}.items(),
     )
-    replay = Node(
-        package="usdrl_ros",
-        executable="replay",
-        name="replay",
-        parameters=[
-            {
-                # Typed, so that a bag called 12 stays a string and a rate of 2 becomes a float.
-                name: ParameterValue(LaunchConfiguration(name), value_type=value_type)
-                for name, value_type in (("bag", str), ("rate", float), ("loop", bool))
-            }
-        ],
-        output="screen",
-    )
 
     def check(context):
         check_arguments(Path(__file__).name, {each.name for each in description.get_launch_arguments()})
+        checked(context)  # before anything is started
 
     description = LaunchDescription(
         [
-            OpaqueFunction(function=check),
-            DeclareLaunchArgument("bag", description="Path of the rosbag2 bag (sqlite3 or MCAP)."),
-            DeclareLaunchArgument("rate", default_value="1.0", description="Speed; 2.0 is twice as fast as recorded."),
-            DeclareLaunchArgument("loop", default_value="false", description="Whether to start over at the end."),
+            DeclareLaunchArgument("bag", default_value="", description=f"{describe(SPECS['bag'])} Required."),
+            DeclareLaunchArgument("rate", default_value="1.0", description=describe(SPECS["rate"])),
+            DeclareLaunchArgument("loop", default_value="false", description=describe(SPECS["loop"])),
             DeclareLaunchArgument(
                 "shutdown_at_end", default_value="true", description="Whether all ends when the replay does."
             ),
+            OpaqueFunction(function=check),
             perception,
-            replay,
-            RegisterEventHandler(
-                OnProcessExit(target_action=replay, on_exit=[Shutdown(reason="the replay has ended")]),
-                condition=IfCondition(LaunchConfiguration("shutdown_at_end")),
-            ),
+            OpaqueFunction(function=replay),
         ]
     )
     return description

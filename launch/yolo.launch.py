@@ -1,7 +1,7 @@
-"""From any RGB-D camera to action events: YOLO pose with depth (yolo_ros), and the perception node.
+r"""From any RGB-D camera to action events: YOLO pose with depth (yolo_ros), and the perception node.
 
-ros2 launch usdrl_ros yolo.launch.py model_file:=yolov8m-pose.pt \\
-    image:=/camera/color/image_raw depth:=/camera/aligned_depth_to_color/image_raw \\
+ros2 launch usdrl_ros yolo.launch.py model_file:=yolov8m-pose.pt \
+    image:=/camera/color/image_raw depth:=/camera/aligned_depth_to_color/image_raw \
     depth_info:=/camera/aligned_depth_to_color/camera_info target_frame:=camera_link
 
 The camera's own driver runs besides. The arguments of perception.launch.py are taken, too.
@@ -41,7 +41,7 @@ def generate_launch_description():
     )
     perception = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(Path(__file__).parent / "perception.launch.py")),
-        launch_arguments={"source": "yolo_3d", "fixed_frame": LaunchConfiguration("target_frame")}.items(),
+        launch_arguments={"source": "yolo_3d", "rviz_frame": LaunchConfiguration("target_frame")}.items(),
     )
 
     def check(context):

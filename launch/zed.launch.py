@@ -14,14 +14,14 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.substitutions import FindPackageShare
 
-from usdrl_ros.nodes.launching import check_arguments, check_driver
+from usdrl_ros.nodes.launching import check_arguments, check_driver, check_given
 
 SHARE = FindPackageShare("usdrl_ros")
 
 
-# Arguments of the wrapper's zed_camera.launch.py: default, and what they mean; without a default, required.
+# Arguments of the wrapper's zed_camera.launch.py: default, and what they mean.
 CAMERA = {
-    "camera_model": (None, "The camera: zed2i, zedx, zedm, ..."),
+    "camera_model": ("", "The camera: zed2i, zedx, zedm, ... Required."),
     "camera_name": ("zed", "Namespace of the wrapper."),
     "serial_number": ("0", "Which of several cameras."),
     "svo_path": ("live", "A recording of the camera, to be played in place of it."),
@@ -35,7 +35,7 @@ def generate_launch_description():
         launch_arguments={
             "source": "zed",
             "input_topic": ["/", name, "/zed_node/body_trk/skeletons"],
-            "fixed_frame": [name, "_left_camera_frame"],
+            "rviz_frame": [name, "_left_camera_frame"],
         }.items(),
     )
     camera = IncludeLaunchDescription(
@@ -49,15 +49,16 @@ def generate_launch_description():
 
     def check(context):
         check_arguments(Path(__file__).name, {each.name for each in description.get_launch_arguments()})
+        check_given("camera_model", LaunchConfiguration("camera_model").perform(context), CAMERA["camera_model"][1])
         check_driver("zed.launch.py", "zed_wrapper", "zed")
 
     description = LaunchDescription(
         [
-            OpaqueFunction(function=check),
             *(
                 DeclareLaunchArgument(argument, default_value=default, description=description)
                 for argument, (default, description) in CAMERA.items()
             ),
+            OpaqueFunction(function=check),
             perception,
             # Apart, since both sides have arguments of the same name, `namespace` for instance.
             GroupAction(

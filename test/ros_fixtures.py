@@ -59,6 +59,7 @@ class Program:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # nohup's way would be inherited
         )
         self._lines: list[str] = []
         self._reader = threading.Thread(target=lambda: self._lines.extend(self._process.stderr), daemon=True)

@@ -4,6 +4,7 @@
 #   humble   3.10 (Ubuntu 22.04)        no          3
 #   jazzy    3.12 (Ubuntu 24.04)        yes         7
 #   kilted   3.12 (Ubuntu 24.04)        yes         9
+#   lyrical  3.14 (Ubuntu 26.04)        no          10
 #
 # What differs in rclpy itself is in usdrl_ros/nodes/distribution.py.
 

@@ -57,17 +57,14 @@ def _parameters() -> str:
     lines = [
         "# Parameters of the perception node",
         "",
-        "Made by `python tools/reference.py` from the declarations. `config/perception.yaml` has the same with their",
-        "defaults, as a file for `params_file:=`.",
-        "",
-        "| parameter | default | meaning | allowed | may change while the node is up |",
-        "|---|---|---|---|---|",
+        "Made by `python tools/reference.py` from the declarations. `config/perception.yaml` has the same with",
+        "their defaults, as a file for `params_file:=`. *Live* parameters may change while the node is up.",
     ]
     for spec in PARAMETERS:
         default = f"`{spec.default!r}`" if spec.default != "" else "empty"
-        live = "yes" if spec.live else f"no: {spec.fixed}"
-        cells = (f"`{spec.name}`", default, spec.description, spec.allowed, live)
-        lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
+        live = "live" if spec.live else f"fixed: {spec.fixed}"
+        facts = [f"default {default}", *([spec.allowed] if spec.allowed else []), live]
+        lines += ["", f"## {spec.name}", "", spec.description.replace("[", "\\["), "", f"*{'; '.join(facts)}*"]
     return "\n".join(lines) + "\n"
 
 

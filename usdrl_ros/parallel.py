@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from usdrl_ros.installing import pip_command
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -59,7 +61,7 @@ def parallel_map(
         from joblib import Parallel, delayed
         from joblib.externals.loky.process_executor import TerminatedWorkerError
     except ImportError as error:
-        raise ParallelError("several at a time need the package 'joblib': pip install 'joblib>=1.3'") from error
+        raise ParallelError(f"several at a time need the package 'joblib': {pip_command('joblib')}") from error
 
     run = Parallel(n_jobs=jobs, return_as="generator", batch_size=1, pre_dispatch="all")
     try:
@@ -72,7 +74,7 @@ def _on_cluster(function: Callable[[Item], Result], items: Sequence[Item], addre
     try:
         from distributed import Client
     except ImportError as error:
-        raise ParallelError("a Dask cluster needs the package 'distributed': pip install distributed") from error
+        raise ParallelError(f"a Dask cluster needs the package 'distributed': {pip_command('distributed')}") from error
     try:
         client: Any = Client(address, timeout=_CONNECT_S, set_as_default=False)
     except (OSError, ValueError) as error:

@@ -94,7 +94,7 @@ PARAMETERS = (
     ParameterSpec(
         "source",
         DEFAULT_SOURCE,
-        "What the skeletons are: a name of config/sources (zed, yolo, ...), or the path of such a file.",
+        "What the skeletons are: a name of config/sources (zed, yolo_3d, ...), the path of such a file, or ros4hri.",
         fixed=_INPUT,
     ),
     ParameterSpec("input_topic", "", "Topic of the skeletons; empty: the source's.", fault=_topic_fault, fixed=_INPUT),
@@ -189,6 +189,12 @@ PARAMETERS = (
         live=True,
     ),
     ParameterSpec(
+        "hri_bodies",
+        False,
+        "Whether people are published as ROS4HRI's bodies, too: /humans/bodies/tracked, their positions and tf frames.",
+        fixed="the publishers are made from it",
+    ),
+    ParameterSpec(
         "enabled_actions",
         [],
         "Actions in use, taught ones and the groups gestures, posture, everyday and social among them; empty: all.",
@@ -222,6 +228,12 @@ PARAMETERS = (
     ),
     ParameterSpec(
         "autostart", True, "Whether the node configures and activates itself.", fixed="it is read at the start"
+    ),
+    ParameterSpec(
+        "bond",
+        False,
+        "Whether the node keeps a bond while it is active, as nav2's lifecycle manager expects of its nodes.",
+        fixed="it is read when the node configures",
     ),
     *settings_parameters(),
 )

@@ -144,7 +144,7 @@ class Recognizer:
         """Take what one message shows. Cheap; may be called from another thread than `step`.
 
         Returns:
-            The people as they were taken: in NTU-25, placed and named by the scene; and all problems of the frame,
+            The people as they were taken, in NTU-25, placed and named by the scene; and all problems of the frame,
             those that it came with included.
         """
         with self._lock:

@@ -29,7 +29,7 @@ class Settings:
         200, "Most people followed at once, watched or not; who comes beyond is ignored.", 1, 2000
     )
     start_threshold: float = setting(
-        0.75, "Probability in excess of this is evidence that an action has started.", 0.01, 1.0
+        0.65, "Probability in excess of this is evidence that an action has started.", 0.01, 1.0
     )
     end_threshold: float = setting(0.15, "An action goes on while its probability is at least this.", 0.0, 1.0)
     confirm_s: float = setting(

@@ -118,6 +118,16 @@ def test_skeletons_keep_ids_and_leave_out_unseen_landmarks() -> None:
     assert len(set(ids[0])) == 2
 
 
+def test_hips_that_leave_the_picture_move_nobody() -> None:
+    joints = body((0.2, 0.1, 2.0))
+    seen = np.where(np.isin(np.arange(33), [23, 24]), 0.1, 1.0)
+    skeletons = Skeletons(FOCAL, WIDTH, HEIGHT)
+    for number in range(20):
+        now = sighting(joints, visibility=None if number < 10 else seen)
+        (person,) = skeletons.frame(10**9 + number * 40_000_000, [now]).people
+        assert person.joints[:23] == pytest.approx(joints[:23], abs=1e-6)
+
+
 def test_actor_before_a_plain_camera_is_recognised() -> None:
     from usdrl_ros.actions.events import Phase
     from usdrl_ros.inference.factory import default_model, load_engine

@@ -173,7 +173,9 @@ def test_every_bar_is_labelled() -> None:
     assert labels_of([wide]) == ["pick_up"]
     assert labels_of([narrow]) == ["pick_up"]  # to its right
     crowded = [Interval("r", "pick_up", 8 + 0.4 * number, 8.3 + 0.4 * number) for number in range(5)]
-    assert labels_of(crowded) == ["p", "p", "p", "p", "pick_up"]
+    assert labels_of(crowded) == ["pic."] * 4 + ["pick_up"]  # upright in their bars, and beside the last
+    crowd = [dataclasses.replace(one, action="wave") for one in crowded]
+    assert labels_of(crowd) == ["wave"] * 5
     assert all(labels_of([wide, narrow, last]))
 
 

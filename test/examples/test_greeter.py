@@ -14,6 +14,8 @@ from ros_fixtures import ROOT, Peer, own_domain, wait_until
 from std_msgs.msg import Header, String
 from usdrl_ros.msg import ActionEvent, ActionScores, Skeleton, SkeletonArray
 
+pytestmark = pytest.mark.slow
+
 PARAMETERS = {"hold_s": 0.2, "timeout_s": 0.6, "stop_s": 2.0, "again_s": 20.0, "gesture_s": 0.4}
 
 

@@ -15,7 +15,19 @@ from pathlib import Path
 import pytest
 from ros_fixtures import ROOT, own_domain, write_model
 
-from usdrl_ros.nodes.launching import LaunchFileError, check_arguments, has_package
+from usdrl_ros.nodes.launching import (
+    LaunchFileError,
+    check_arguments,
+    check_given,
+    check_namespace,
+    has_package,
+    is_true,
+    parameter_values,
+    skeleton_frame,
+)
+from usdrl_ros.perception_parameters import PARAMETERS
+
+pytestmark = pytest.mark.slow
 
 
 def test_arguments_are_checked_of_the_launch_file_that_is_started():
@@ -24,7 +36,61 @@ def test_arguments_are_checked_of_the_launch_file_that_is_started():
     check_arguments("perception.launch.py", known, command)
     with pytest.raises(LaunchFileError, match="start_treshold is not known: did you mean start_threshold"):
         check_arguments("perception.launch.py", known, [*command, "start_treshold:=1"])
+    with pytest.raises(LaunchFileError, match="threshold is not known: did you mean start_threshold"):
+        check_arguments("perception.launch.py", known, [*command, "threshold:=1"])
     check_arguments("perception.launch.py", known, ["ros2", "launch", "robot", "robot.launch.py", "lidar:=true"])
+
+
+GIVEN = {
+    "association": ("on", "on"),  # a word, whatever YAML makes of it
+    "layout": ("007", "007"),
+    "rate": ("10", 10.0),
+    "threads": ("2", 2),
+    "markers": ("False", False),
+    "inputs": ("[/a source=zed, /b]", ["/a source=zed", "/b"]),
+    "enabled_actions": ("[on, wave]", ["on", "wave"]),
+}
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_texts_of_the_command_line_become_values_of_their_parameters(name):
+    text, value = GIVEN[name]
+    assert parameter_values(PARAMETERS, {name: text, "model": ""}) == {name: value}
+
+
+WRONG = {
+    "start_threshold": ("7", "launch argument start_threshold is 7.0, must be a number from 0.01 to 1"),
+    "end_threshold": ("low", "launch argument end_threshold is 'low', must be a number from 0 to 1"),
+    "association": ("off_", "launch argument association is 'off_', must be one of auto, on, off; did you mean off?"),
+    "markers": ("maybe", "launch argument markers is 'maybe', must be true or false"),
+    "inputs": ("/a", "launch argument inputs is '/a', must be a list of strings"),
+    "threads": ("1.5", "launch argument threads is '1.5', must be an integer from 1 to 64"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_values_are_refused_with_what_is_expected(name):
+    text, fault = WRONG[name]
+    with pytest.raises(LaunchFileError) as caught:
+        parameter_values(PARAMETERS, {name: text})
+    assert str(caught.value) == fault
+
+
+def test_namespaces_and_missing_arguments():
+    for name in ("", "/", "robot_1", "/robot_1/head"):
+        check_namespace(name)
+    for name in ("1robot", "a b", "a//b", "robot/"):
+        with pytest.raises(LaunchFileError, match="launch argument namespace is"):
+            check_namespace(name)
+    with pytest.raises(LaunchFileError, match="launch argument bag is missing: path of the bag"):
+        check_given("bag", "", "Path of the bag.")
+    assert (is_true("rviz", "TRUE"), is_true("rviz", "false")) == (True, False)
+
+
+def test_rviz_opens_on_the_frame_of_the_source(tmp_path):
+    assert skeleton_frame("yolo_3d") == "base_link"
+    assert skeleton_frame("zed") == "zed_left_camera_frame"
+    assert skeleton_frame("skeletons") == skeleton_frame("no_such") == "camera"
 
 
 MISSING = [name for name in ("launch", "launch_ros") if importlib.util.find_spec(name) is None]
@@ -162,16 +228,19 @@ def test_nothing_is_started_where_the_messages_or_the_driver_are_missing(tmp_pat
 
 
 REFUSED = {
+    "respawn:=true required:=true": "launch arguments required and respawn are both true",
+    "start_threshold:=7": "launch argument start_threshold is 7.0, must be a number from 0.01 to 1",
+    "namespace:=1robot": "launch argument namespace is '1robot', expected names of letters",
     "start_treshold:=0.3": "launch argument start_treshold is not known: did you mean start_threshold?",
     "params_file:=/no/such/file.yaml": "launch argument params_file is '/no/such/file.yaml': there is no such file",
-    "record:=maybe": "launch argument record is 'maybe', expected true or false",
+    "record:=maybe": "launch argument record is 'maybe', must be true or false",
 }
 
 
 @needs_launch
 @pytest.mark.parametrize("argument", REFUSED)
 def test_wrong_arguments_are_refused_before_anything_is_started(tmp_path, argument):
-    command = [sys.executable, "-c", RUN, str(ROOT / "launch" / "perception.launch.py"), argument]
+    command = [sys.executable, "-c", RUN, str(ROOT / "launch" / "perception.launch.py"), *argument.split()]
     with own_domain():
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
@@ -223,7 +292,29 @@ def test_engine_and_recording_arguments(tmp_path):
 
     assert nodes() == ["perception"]
     assert nodes("build_engine:=true", "model:=m.onnx", "precision:=fp16") == ["build_engine"]
-    assert nodes("record:=true") == ["perception", "record"]
+    assert nodes("record:=true") == ["record", "perception"]  # the recorder's arguments are checked first
     assert nodes("rviz:=true") == ["perception", *(["rviz2"] if has_package("rviz2") else [])]
-    with pytest.raises(AssertionError, match="launch argument record is 'maybe', expected true or false"):
+    with pytest.raises(AssertionError, match="launch argument record is 'maybe', must be true or false"):
         nodes("record:=maybe")
+
+
+@needs_launch
+def test_the_robots_launch_file(tmp_path):
+    model = write_model(tmp_path / "hands.onnx")
+    robot = str(ROOT / "launch" / "robot.launch.py")
+
+    def run(*given: str) -> tuple[str, int]:
+        command = [sys.executable, "-c", RUN, robot, f"model:={model}", *given]
+        with own_domain():
+            done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+        return done.stdout + done.stderr, done.returncode
+
+    said, _ = run("namespace:=robot_1", "use_sim_time:=true")
+    assert "watching /robot_1/skeletons" in said
+    said, code = run("use_sim_time:=maybe")
+    assert (code, "process started" in said) == (1, False)
+    assert "launch argument use_sim_time is 'maybe', must be true or false" in said
+    if not has_package("nav2_lifecycle_manager"):
+        said, code = run("managed:=true")
+        assert (code, "process started" in said) == (1, False)
+        assert "managed:=true needs nav2_lifecycle_manager, which is not installed: " in said

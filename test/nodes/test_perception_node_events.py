@@ -20,6 +20,8 @@ from usdrl_ros.messages import skeletons_to_message
 from usdrl_ros.nodes.conversion import message_types
 from usdrl_ros.skeleton.person import Person
 
+pytestmark = pytest.mark.slow
+
 SECOND = 10**9
 STARTED, ONGOING, ENDED = Phase.STARTED, Phase.ONGOING, Phase.ENDED
 NOISE = b"\0\1\0\0" + b"\xff" * 40

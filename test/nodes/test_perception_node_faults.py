@@ -30,6 +30,8 @@ from usdrl_ros.nodes.conversion import message_types
 from usdrl_ros.recording import Recording
 from usdrl_ros.skeleton.person import Person
 
+pytestmark = pytest.mark.slow
+
 SECOND = 10**9
 RELIABLE = ("input_reliability:=reliable", "input_depth:=1000")
 

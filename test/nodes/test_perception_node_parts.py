@@ -24,6 +24,8 @@ from usdrl_ros.skeleton.canonical import to_ntu25
 from usdrl_ros.skeleton.layouts import NTU_25, load_layout
 from usdrl_ros.skeleton.person import Frame, Person
 
+pytestmark = pytest.mark.slow
+
 SECOND = 10**9
 DEFAULTS = {spec.name: spec.default for spec in PARAMETERS}
 

@@ -23,6 +23,8 @@ from usdrl_ros.msg import ActionEvent, ActionVocabulary, SkeletonArray
 from usdrl_ros.bags.definitions import definitions_of
 from usdrl_ros.bags.reader import Bag, BagError
 
+pytestmark = pytest.mark.slow
+
 MESSAGES = 20
 
 

@@ -25,6 +25,8 @@ from usdrl_ros.messages import time_to_ns, vocabulary_to_message
 from usdrl_ros.nodes.replay import main
 from usdrl_ros.recording import Recording, Segment
 
+pytestmark = pytest.mark.slow
+
 SECOND = 10**9
 SKELETONS, TRUTH = "/skeletons", "/usdrl/ground_truth"
 

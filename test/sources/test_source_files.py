@@ -51,7 +51,8 @@ def changed(changes: dict[str, Any]) -> dict[str, Any]:
 
 def test_the_sources_that_are_shipped() -> None:
     assert source_names() == (
-        *("azure_kinect", "hi_ros", "hri", "opendr_3d", "openpose", "skeletons", "yolo_2d", "yolo_3d", "zed"),
+        *("azure_kinect", "hi_ros", "hri", "mediapipe", "opendr_3d", "openpose", "skeletons", "yolo_2d", "yolo_3d"),
+        "zed",
     )
 
 
@@ -106,7 +107,7 @@ def test_every_default_that_the_template_shows_is_the_default() -> None:
             value = getattr(told, key, None) if hasattr(told, key) else getattr(told.joints, key)
             value = sorted(value) if isinstance(value, frozenset) else value
             assert yaml.safe_load(text) == value, key
-    assert len(shown.keys() - set(examples)) == 13
+    assert len(shown.keys() - set(examples)) == 15
 
 
 def test_a_source_of_ones_own_reads_what_it_says(tmp_path: Path) -> None:

@@ -619,6 +619,18 @@ def test_whatever_stands_in_a_message_nothing_is_raised(source: str) -> None:
         recognizer.observe(frame)
 
 
+def test_landmarks_about_the_hips_are_put_ahead_of_the_camera() -> None:
+    landmarks = np.random.default_rng(3).normal(0, 0.3, (33, 3)).astype(np.float32)
+    landmarks[[23, 24]] = [[-0.1, 0.0, 0.0], [0.1, 0.0, 0.0]]
+    source = reader("mediapipe")
+    message = plain("", header=header(plain, STAMP, "camera"), landmarks=landmarks.ravel().tolist(), valid=True)
+    (person,) = source.read(message).people
+    assert (person.person_id, person.layout) == ("track_1", "mediapipe_33")
+    np.testing.assert_allclose(person.joints, landmarks + np.array([0.0, 0.0, 2.0]), atol=1e-6)
+    message.header, message.valid = header(plain, STAMP + 10**8, "camera"), False
+    assert source.read(message).people == []
+
+
 def test_a_filter_that_leaves_nobody_from_the_start_is_reported() -> None:
     """Somebody who was kept shows that it is set up well: from then on nothing is reported."""
     reading, joints = reader("zed"), joints_of("zed")

@@ -16,6 +16,7 @@ from training.configuration import build, load
 from training.data.ntu_rgbd import ACTIONS as NTU_ACTIONS
 from training.data.sets import SETS, load_set
 from training.model.options import encoder
+from training.shipped.ablation import AblationConfig
 from training.shipped.sessions import SessionsConfig
 from training.study import TASKS, read_plan
 from training.tasks.detect import DetectConfig
@@ -43,6 +44,7 @@ KINDS: dict[str, Any] = {
     "segment": SegmentConfig,
     "hri_2_pretrain": PretrainConfig,
     "hri_2_sessions": SessionsConfig,
+    "hri_2_ablation": AblationConfig,
     "hri_2": RobotConfig,
     "hri_open_sessions": SessionsConfig,
     "hri_open": RobotConfig,

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from training.data.augmentations import layout_matrix, mirrored_joints
+from usdrl_ros.camera.monocular import OneEuro
 from usdrl_ros.recording import Recording
 from usdrl_ros.skeleton.window import resample
 
@@ -17,6 +18,7 @@ SPINE_BASE, SPINE_MID, SPINE_SHOULDER = 0, 1, 20
 LEFT_LEG = (12, 13, 14, 15)
 LEFT_ARM = (4, 5, 6, 7, 21, 22)
 RIGHT_ARM = (8, 9, 10, 11, 23, 24)
+HIPS = (12, 16)
 NOISE_M = 0.02
 TILT_DEG = 30.0
 
@@ -110,6 +112,42 @@ def child(recording: Recording, rng: np.random.Generator) -> Recording:
     return _changed(recording, lambda joints: joints * 0.6)
 
 
+def monocular(depth_m: float) -> Condition:
+    """As MediaPipe's pose estimates people from one picture, and as `make webcam` places and smooths them.
+
+    Through its 33 joints. Depth (z) about the hips is scaled by 0.8 to 1.2, one factor a recording, and each joint's
+    is off by `depth_m` (standard deviation, over 0.4 s); in the picture joints are off by 1 cm. The distance of the
+    person is off by 5 % (over 1 s). Then the One Euro filters of pose and place.
+    """
+
+    def condition(recording: Recording, rng: np.random.Generator) -> Recording:
+        seen = through("mediapipe_33")(recording, rng)
+
+        def estimate(joints: np.ndarray) -> np.ndarray:
+            hips = joints[:, HIPS].mean(1)
+            pose = joints - hips[:, None] + rng.normal(0.0, 0.01, joints.shape)
+            pose[..., 2] *= rng.uniform(0.8, 1.2)
+            pose[..., 2] += depth_m * _slow(seen.stamps, joints.shape[1], 0.4, rng)
+            place = hips * (1.0 + 0.05 * _slow(seen.stamps, 1, 1.0, rng))
+            smooth_pose, smooth_place = OneEuro(), OneEuro(cutoff_hz=0.5, beta=0.5)
+            stamps_ns = (seen.stamps * 1e9).astype(np.int64).tolist()
+            frames = zip(stamps_ns, pose, place, strict=True)
+            return np.stack([smooth_pose(stamp, one) + smooth_place(stamp, at) for stamp, one, at in frames])
+
+        return _changed(seen, estimate)
+
+    return condition
+
+
+def _slow(stamps: np.ndarray, count: int, seconds: float, rng: np.random.Generator) -> np.ndarray:
+    """Noise (T, count) of deviation 1 that forgets itself within some seconds: a first-order autoregression."""
+    noise = rng.normal(size=(len(stamps), count))
+    keep = np.exp(-np.diff(stamps) / seconds)
+    for i, share in enumerate(keep, 1):
+        noise[i] = share * noise[i - 1] + np.sqrt(1.0 - share**2) * noise[i]
+    return noise
+
+
 CONDITIONS: dict[str, Condition] = {
     "clean": lambda recording, rng: recording,
     "any direction of view": rotated,
@@ -123,6 +161,7 @@ CONDITIONS: dict[str, Condition] = {
     "through COCO-17": through("coco_17"),
     "through BODY_34": through("zed_body_34"),
     "through OpenNI's 15 joints": through("openni_15"),
+    "through MediaPipe's 33 joints": through("mediapipe_33"),
     "SpineMid 7 cm above SpineBase": spine_mid_at(0.07),
     "mirrored (left-handed)": left_handed,
     "size of a child": child,

@@ -36,6 +36,7 @@ from training.shipped.fusion import Fusion
 from training.shipped.replaying import events_of, infer
 from training.shipped.sessions import PARTS, SessionsConfig
 from training.tasks.robot import RobotConfig, train_robot, words_of
+from usdrl_ros.actions.events import DecoderSettings
 from usdrl_ros.inference.contract import Engine
 from usdrl_ros.inference.factory import default_model, load_engine
 from usdrl_ros.inference.model_file import ModelError
@@ -49,11 +50,17 @@ STARTS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85)
 FALSE_A_MINUTE = 1.0
 
 
-def curve_settings() -> list[Settings]:
-    """The defaults, the ranking of all events, and the points of the curve."""
-    return [Settings(), RANKED] + [
+def curve_settings(rest: tuple[float, float] | None = None) -> list[DecoderSettings]:
+    """The defaults, the ranking of all events, and the points of the curve.
+
+    Args:
+        rest: `rest_threshold` and `rest_s` of the decoder; None: it does not look for rest.
+    """
+    settings = [Settings(), RANKED] + [
         Settings(start_threshold=start, end_threshold=min(0.15, start / 2), confirm_s=0.35) for start in STARTS
     ]
+    threshold, seconds = rest or (1.0, 0.0)
+    return [replace(DecoderSettings.of(one), rest_threshold=threshold, rest_s=seconds) for one in settings]
 
 
 def found_at(rates: Sequence[float], shares: Sequence[float], wanted: float) -> float:
@@ -110,7 +117,8 @@ def measure(
     minutes: float,
     clips: int,
     rate: float,
-    fusions: Sequence[Fusion],
+    fusions: Sequence[Fusion] = (Fusion(),),
+    rest: tuple[float, float] | None = None,
 ) -> list[dict[str, Any]]:
     """The figures of one set, for each of some ways to fuse the heads.
 
@@ -123,6 +131,7 @@ def measure(
         clips: That are recognised at most; 0: all.
         rate: Steps a second.
         fusions: Of the heads.
+        rest: Of the decoder, see `curve_settings`.
 
     Raises:
         ValueError: An archive is missing, or knows other actions than the model.
@@ -142,7 +151,7 @@ def measure(
         if len(parts_with(archive, each))
         for recording in recordings_of(archive, each, f"{name}/", actions)
     ]
-    settings = curve_settings()
+    settings = curve_settings(rest)
     events: list[list[list[Any]]] = [[[] for _ in settings] for _ in fusions]
     truths, seconds = [], 0.0
     for recording in some(recordings, minutes):

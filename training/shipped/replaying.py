@@ -76,7 +76,7 @@ def infer(engine: Engine, recording: Recording, rate: float) -> Played:
 
 
 def events_of(
-    played: Played, info: ModelInfo, settings: Sequence[Settings], fusion: Fusion | None = None
+    played: Played, info: ModelInfo, settings: Sequence[Settings | DecoderSettings], fusion: Fusion | None = None
 ) -> list[list[Interval]]:
     """The events under each of some settings, in the recording's seconds.
 
@@ -91,7 +91,8 @@ def events_of(
         logits = fused_logits(logits, played.recognition, fusion)
     probabilities = softmax(np.array(logits, np.float32))
     timeline = Timeline(round(info.window_s * 1e9 / info.frames), info.frames, len(info.actions) + 1)
-    decoders = [EventDecoder(info.actions, DecoderSettings.of(one)) for one in settings]
+    chosen = [one if isinstance(one, DecoderSettings) else DecoderSettings.of(one) for one in settings]
+    decoders = [EventDecoder(info.actions, one) for one in chosen]
     events: list[list[Event]] = [[] for _ in settings]
     last_ns = START_NS
     for end_ns, found in zip(played.ends_ns.tolist(), probabilities, strict=True):

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from sklearn.metrics import roc_auc_score
 from training.configuration import ConfigError, load
 from training.data.vocabulary import OTHER, Vocabulary, load_vocabulary
 from training.shipped.clips import BATCH, Clip, _stretched, clips_of
-from training.shipped.leave_one_out import CONFIG, short_pieces
+from training.shipped.leave_one_out import CHOSEN_ON, CONFIG, short_pieces
 from training.shipped.sessions import SessionsConfig
 from usdrl_ros.actions.classifier import softmax
 from usdrl_ros.inference.contract import Engine
@@ -55,6 +56,35 @@ def scores(engine: Engine, clips: list[Clip]) -> np.ndarray:
     return np.concatenate(found)
 
 
+def auroc(engine: Engine, config: SessionsConfig, sets: Sequence[str], part: str, most: int) -> dict[str, float]:
+    """The area under the ROC curve by each of `SCORES`, and how many clips were known and unknown.
+
+    Args:
+        engine: The model.
+        config: Of the sessions.
+        sets: Data sets; none: all.
+        part: Key of `CHOSEN_ON`.
+        most: Clips of each kind.
+
+    Raises:
+        ConfigError: There is no such set, or there are no clips of one kind.
+    """
+    if unknown := sorted(set(sets) - set(config.sets)):
+        raise ConfigError(f"there is no set {', '.join(unknown)}; there are {', '.join(config.sets)}")
+    config = replace(config, sets={name: config.sets[name] for name in sets or config.sets})
+    words = with_unknown(load_vocabulary(config.vocabulary))
+    clips = short_pieces([clip for one in CHOSEN_ON[part] for clip in clips_of(config, words, one)])
+    rng = np.random.default_rng(0)
+    kinds = [[clip for clip in clips if (clip.action == OTHER) == other] for other in (False, True)]
+    kinds = [[kind[i] for i in rng.permutation(len(kind))[:most]] for kind in kinds]
+    if not all(kinds):
+        raise ConfigError("there are no clips of known or of unknown actions")
+    values = np.concatenate([scores(engine, kind) for kind in kinds])
+    truth = np.repeat([1, 0], [len(kind) for kind in kinds])
+    areas = {name: float(roc_auc_score(truth, values[:, i])) for i, name in enumerate(SCORES)}
+    return {"known": len(kinds[0]), "unknown": len(kinds[1]), **areas}
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(
@@ -65,31 +95,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("model", type=Path, nargs="?", default=default_model(), help="an .onnx file")
     parser.add_argument("--archives", default="archives", help="where archives are (%(default)s)")
     parser.add_argument("--config", type=Path, default=CONFIG, help="of the sessions (%(default)s)")
-    parser.add_argument("--part", default="test", choices=("test", "validation"), help="(default: %(default)s)")
+    parser.add_argument(
+        "--part", default="test", choices=tuple(CHOSEN_ON), help="people of the sets (default: %(default)s)"
+    )
     parser.add_argument("--sets", nargs="+", default=[], help="data sets; none: all")
     parser.add_argument("--clips", type=int, default=1500, help="of each kind at most (%(default)s)")
     options = parser.parse_args(arguments)
     try:
         config = load(SessionsConfig, options.config, {"archives": options.archives})
-        if options.sets:
-            if unknown := sorted(set(options.sets) - set(config.sets)):
-                raise ConfigError(f"there is no set {', '.join(unknown)}; there are {', '.join(config.sets)}")
-            config = replace(config, sets={name: config.sets[name] for name in options.sets})
-        clips = short_pieces(clips_of(config, with_unknown(load_vocabulary(config.vocabulary)), options.part))
-        rng = np.random.default_rng(0)
-        kinds = [[clip for clip in clips if (clip.action == OTHER) == other] for other in (False, True)]
-        kinds = [[kind[i] for i in rng.permutation(len(kind))[: options.clips]] for kind in kinds]
-        if not all(kinds):
-            raise ConfigError("there are no clips of known or of unknown actions")
         with load_engine(options.model, engine="onnxruntime") as engine:
-            known, unknown_scores = (scores(engine, kind) for kind in kinds)
+            result = auroc(engine, config, options.sets, options.part, options.clips)
     except (ModelError, ValueError) as error:
         print(f"training.shipped.unknown: {error}", file=sys.stderr)
         return 1
-    truth = np.repeat([1, 0], [len(known), len(unknown_scores)])
-    values = np.concatenate([known, unknown_scores])
-    result = {name: float(roc_auc_score(truth, values[:, i])) for i, name in enumerate(SCORES)}
-    print(json.dumps({"known": len(known), "unknown": len(unknown_scores), "auroc": result}, indent=1))
+    print(json.dumps(result, indent=1))
     return 0
 
 

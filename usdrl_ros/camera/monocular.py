@@ -27,8 +27,6 @@ from usdrl_ros.skeleton.person import Frame, Person
 
 LAYOUT = "mediapipe_33"
 FRAME_ID = "camera"
-HIPS = [23, 24]
-"""Indices of the hips in `LAYOUT`."""
 NEAREST_M, FARTHEST_M = 0.3, 20.0
 """Nobody is nearer to or farther from a camera than this."""
 
@@ -232,23 +230,28 @@ class Skeletons:
     def frame(self, stamp_ns: int, sightings: list[Sighting]) -> Frame:
         """The people of one picture, in the layout `mediapipe_33`, in the camera's optical frame."""
         people: list[Person] = []
+        places: dict[int, np.ndarray] = {}
         for sighting in sightings:
             hips = place(sighting, self._focal, self._width, self._height)
             where = hips if np.isfinite(hips).all() else np.array([0.0, 0.0, 2.0])
             joints = np.where(sighting.visibility[:, None] >= self._min_visibility, sighting.world, np.nan) + where
             people.append(Person("", LAYOUT, joints, np.clip(sighting.visibility, 0.0, 1.0)))
+            places[id(joints)] = where
         problems: list[Problem] = []
         named = self._associator.assign(stamp_ns, people, problems)
         self._filters = {person.person_id: self._filter(person.person_id) for person in named}
-        return Frame(stamp_ns, FRAME_ID, [self._smooth(stamp_ns, person) for person in named], problems)
+        smoothed = [self._smooth(stamp_ns, person, places[id(person.joints)]) for person in named]
+        return Frame(stamp_ns, FRAME_ID, smoothed, problems)
 
     def _filter(self, person_id: str) -> tuple[OneEuro, OneEuro]:
         return self._filters.get(person_id) or (OneEuro(), OneEuro(cutoff_hz=0.5, beta=0.5))
 
-    def _smooth(self, stamp_ns: int, person: Person) -> Person:
-        """Smooth the pose lightly and the place more: the depth of the whole person is what is least certain."""
+    def _smooth(self, stamp_ns: int, person: Person, where: np.ndarray) -> Person:
+        """Smooth the pose about the hips lightly and their place (3,) more: the whole person's depth is least certain.
+
+        The hips are where MediaPipe has them, also while they are out of the picture: the place does not jump with what
+        is seen.
+        """
         pose, place_filter = self._filters[person.person_id]
-        hips = person.joints[HIPS]
-        centre = (hips if np.isfinite(hips).all() else person.joints[np.isfinite(person.joints).all(-1)]).mean(0)
-        joints = pose(stamp_ns, person.joints - centre) + place_filter(stamp_ns, centre)
+        joints = pose(stamp_ns, person.joints - where) + place_filter(stamp_ns, where)
         return Person(person.person_id, person.layout, joints, person.confidence)

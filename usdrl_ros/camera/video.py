@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ class Video:
     """A camera (its number) or a video file, read by OpenCV; a context manager."""
 
     def __init__(self, source: int | Path) -> None:
+        os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")  # what it logs of a missing camera, VideoError says in a line
         try:
             import cv2
         except ImportError as error:

@@ -78,7 +78,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def _demo(options: argparse.Namespace, console: Console) -> None:
     with load_engine(options.model) as engine:
-        info = engine.info  # a bad model is told here, in one line, before any node starts
+        info = engine.info  # a bad model is refused here, in one line, before any node starts
     made = [options.output / "scene", options.output / "published"]
     if options.bag is not None and any(options.bag.resolve().is_relative_to(path.resolve()) for path in made):
         raise DemoError(f"bag {options.bag} lies where the demo writes: choose another --output, or move it")
@@ -180,9 +180,9 @@ def _report(options: argparse.Namespace, observer: Observer, console: Console, a
         comparison = compare(events, truths)
         console.print(result_table(comparison))
         delay = comparison.delay_median_s
-        told = "" if delay is None else f", told {delay:.1f} s after the onset (median)"
+        after = "" if delay is None else f", reported {delay:.1f} s after the onset (median)"
         console.print(
-            f"[bold]{len(comparison.found)} of {len(truths)} actions found{told}; "
+            f"[bold]{len(comparison.found)} of {len(truths)} actions found{after}; "
             f"{len(comparison.missed)} missed, {len(comparison.false)} false.[/bold]"
         )
     else:

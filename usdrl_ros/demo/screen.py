@@ -61,7 +61,7 @@ def live_screen(
 
 
 def result_table(comparison: Comparison) -> Table:
-    """What was found, missed and told in vain, in order of time."""
+    """What was found, missed and falsely reported, in order of time."""
     table = Table(title="Script against events")
     for name in ("from (s)", "to (s)", "person", "action", "result"):
         table.add_column(name, justify="right" if "(s)" in name else "left")
@@ -69,7 +69,7 @@ def result_table(comparison: Comparison) -> Table:
         (
             truth,
             "[green]found[/green]"
-            + ("" if event.announced is None else f", told after {event.announced - truth.start:.1f} s"),
+            + ("" if event.announced is None else f", reported after {event.announced - truth.start:.1f} s"),
         )
         for truth, event in comparison.found
     ]

@@ -42,7 +42,7 @@ class Difference:
 
     @property
     def better(self) -> str:
-        """ "first" or "second", where the difference is beyond chance; else ""."""
+        """Which is better, "first" or "second", where the difference is beyond chance; else ""."""
         value = self.difference.value
         if not self.beyond_chance or value is None:
             return ""

@@ -6,11 +6,12 @@ import numpy as np
 
 from usdrl_ros.inference.contract import Engine, EngineError, Options, Predictions
 from usdrl_ros.inference.model_file import INPUT, OUTPUTS, ModelFile
+from usdrl_ros.installing import pip_command
 
 try:
     import onnxruntime
 except ImportError as missing:
-    raise EngineError("ONNX Runtime is not installed: pip install onnxruntime") from missing
+    raise EngineError(f"ONNX Runtime is not installed: {pip_command('onnxruntime')}") from missing
 
 
 def open_onnx_runtime(file: ModelFile, options: Options) -> OnnxRuntimeEngine:

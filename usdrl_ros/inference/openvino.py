@@ -24,11 +24,12 @@ from usdrl_ros.inference.contract import (
     zero_windows,
 )
 from usdrl_ros.inference.model_file import INPUT, OUTPUTS, ModelFile
+from usdrl_ros.installing import pip_command
 
 try:
     import openvino
 except ImportError as missing:
-    raise EngineError("OpenVINO is not installed: pip install openvino") from missing
+    raise EngineError(f"OpenVINO is not installed: {pip_command('openvino')}") from missing
 
 _HINTS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
 

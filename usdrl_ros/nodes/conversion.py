@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib import import_module
 
+from usdrl_ros.installing import install_steps
 from usdrl_ros.messages import MessageTypes, array_floats
 
 
@@ -41,15 +41,9 @@ def first_message_class(names: Sequence[str], packages: Sequence[str], wanted_by
             return name, message_class(name)
         except (ImportError, AttributeError):
             continue
-    distro = os.environ.get("ROS_DISTRO", "$ROS_DISTRO")  # a shell knows it
-    steps = []
-    if released := [package.format(distro=distro) for package in packages if package.startswith("ros-")]:
-        steps.append(f"sudo apt install {' '.join(released)}")
-    if others := [package for package in packages if not package.startswith("ros-")]:
-        steps.append(f"add {' and '.join(others)} to your workspace")
     raise MissingMessagesError(
-        f"{wanted_by} needs the message {' or '.join(names)}, which is not installed: {', or '.join(steps)}; then "
-        "source ROS 2 and the workspace again, and restart"
+        f"{wanted_by} needs the message {' or '.join(names)}, which is not installed: {install_steps(packages)}; "
+        "then source ROS 2 and the workspace again, and restart"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -40,6 +40,19 @@ class MalformedMessageError(Exception):
         self.problem = problem
 
 
+class InputSource(Protocol):
+    """What is subscribed to: its name, topic, and quality of service."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def topic(self) -> str: ...
+    @property
+    def reliability(self) -> str: ...
+    @property
+    def depth(self) -> int: ...
+
+
 class SkeletonInput:
     """Reads the topic of a source.
 
@@ -54,6 +67,16 @@ class SkeletonInput:
 
     def __init__(self, node: Node, values: Mapping[str, Any], *, monitor: Monitor) -> None:
         self._node, self._monitor = node, monitor
+        self._prepare(node, values, monitor)
+        self.topic = node.resolve_topic_name(values["input_topic"] or self.source.topic)
+        reliability = values["input_reliability"]
+        self._reliability = self.source.reliability if reliability == "source" else reliability
+        self._depth = values["input_depth"] or self.source.depth
+        self._hearing: Hearing | None = None
+        self._numbers: dict[bytes, int] = {}  # of the last message, by publisher
+
+    def _prepare(self, node: Node, values: Mapping[str, Any], monitor: Monitor) -> None:
+        """Find out what the messages are, and how they are decoded and read."""
         try:
             source = load_source(values["source"])
             most = max(MOST_PEOPLE, values["max_people"])
@@ -66,14 +89,8 @@ class SkeletonInput:
         except (SourceError, MissingMessagesError) as error:
             raise ParameterError(str(error)) from error
         whole = partial(deserialize_message, message_type=self._message_class)
-        self._decode = decoder(source, self.type_name, message_class, whole, most)
-        self.source = source
-        self.topic = node.resolve_topic_name(values["input_topic"] or source.topic)
-        reliability = values["input_reliability"]
-        self._reliability = source.reliability if reliability == "source" else reliability
-        self._depth = values["input_depth"] or source.depth
-        self._hearing: Hearing | None = None
-        self._numbers: dict[bytes, int] = {}  # of the last message, by publisher
+        self._decode: Callable[[bytes], Any] = decoder(source, self.type_name, message_class, whole, most)
+        self.source: InputSource = source
 
     def open(self, take: Callable[[bytes], None]) -> None:
         """Subscribe; `take` gets each message, serialized: of most, a small part is needed."""
@@ -136,7 +153,10 @@ class SkeletonInput:
             reason = " ".join(str(error).split())
             fault = f"message ignored: cannot be read as {self.type_name}: {reason}"
             raise MalformedMessageError(Problem("malformed", fault)) from error
-        return self._reader.read(decoded, self._node.get_clock().now().nanoseconds)
+        return self._read(decoded, self._node.get_clock().now().nanoseconds)
+
+    def _read(self, message: Any, now_ns: int) -> Frame:
+        return self._reader.read(message, now_ns)
 
     def why_silent(self) -> str:
         """Why no message may come, and what to do: from who publishes what in the graph."""

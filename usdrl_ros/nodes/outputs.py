@@ -20,6 +20,7 @@ from usdrl_ros.inference.model_file import ModelInfo
 from usdrl_ros.messages import event_to_message, scores_to_message, vocabulary_to_message
 from usdrl_ros.msg import ActionEvent, ActionScores, ActionVocabulary
 from usdrl_ros.nodes import intents
+from usdrl_ros.nodes.bodies import Bodies
 from usdrl_ros.nodes.conversion import MissingMessagesError, first_message_class, message_types
 from usdrl_ros.nodes.delivery import Delivery
 from usdrl_ros.nodes.diagnostics import Monitor
@@ -41,7 +42,7 @@ class Outputs:
         monitor: Counts events, and reports those that cannot be published.
 
     Raises:
-        ParameterError: Intents are wanted and their package is missing, or a `qos_overrides` is not allowed.
+        ParameterError: Intents or bodies are wanted and their package is missing, or a `qos_overrides` is not allowed.
     """
 
     def __init__(self, node: LifecycleNode, info: ModelInfo, values: Mapping[str, Any], monitor: Monitor) -> None:
@@ -51,6 +52,7 @@ class Outputs:
         self._running = RunningActions()
         self._next_markers_at = 0.0
         self._intent_class: type | None = None
+        self._bodies: Bodies | None = None
         self.change(values)
         try:
             latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -58,13 +60,16 @@ class Outputs:
             self._scores = self._advertise(ActionScores, SCORES, QoSProfile(depth=_DEPTH))
             self._vocabulary = self._advertise(ActionVocabulary, VOCABULARY, latched)
             self._markers = self._advertise(MarkerArray, MARKERS, QoSProfile(depth=5))
+            if values["hri_bodies"]:
+                self._bodies = Bodies(node, self._advertise)
             if values["intents"]:
                 packages = ("ros-{distro}-hri-actions-msgs",)
                 _, self._intent_class = first_message_class([intents.TYPE], packages, "parameter intents")
                 self._intents = self._advertise(self._intent_class, intents.TOPIC, QoSProfile(depth=_DEPTH))
         except MissingMessagesError as error:
             self.close()
-            raise ParameterError(f"{error}; or set intents:=false") from error
+            wanted_by = "intents" if "intents" in str(error) else "hri_bodies"
+            raise ParameterError(f"{error}; or set {wanted_by}:=false") from error
         except (RuntimeError, TypeError, ValueError, InvalidQosOverridesError, ParameterException) as error:
             self.close()
             raise ParameterError(f"a publisher cannot be made, see the parameters qos_overrides: {error}") from error
@@ -81,6 +86,10 @@ class Outputs:
         self._markers_period_s = 1.0 / values["markers_rate"]
         self._markers_lifetime_s: float = values["lost_after_s"]
         self._intent_names = intents.intent_names(values["intent_names"])
+
+    def is_own_frame(self, frame_id: str) -> bool:
+        """Whether a frame of /tf is one that these outputs publish."""
+        return self._bodies is not None and self._bodies.is_own(frame_id)
 
     @property
     def open_events(self) -> int:
@@ -103,6 +112,8 @@ class Outputs:
     def end_events(self, events: Sequence[Event]) -> int:
         """Publish the events that end what runs, and end what is still open besides; return how many were published."""
         published = self._delivery.hand_over(events) + self._delivery.end_all()
+        if self._bodies is not None:
+            self._bodies.end()
         self._monitor.count("events", published)
         return published
 
@@ -120,7 +131,9 @@ class Outputs:
             self._monitor.failed(error)
 
     def publish_people(self, frame: Frame) -> None:
-        """Publish the markers of a frame, if somebody listens and the last ones are old enough."""
+        """Publish the bodies of a frame, and its markers, if somebody listens and the last ones are old enough."""
+        if self._bodies is not None:
+            self._bodies.publish(frame)
         now = time.monotonic()
         if not self._with_markers or now < self._next_markers_at or not self._markers.get_subscription_count():
             return
@@ -136,6 +149,8 @@ class Outputs:
     def close(self) -> None:
         """Publish what waits, if that works now, and take the publishers down."""
         self.retry()
+        if self._bodies is not None:
+            self._bodies.close()
         for publisher in self._publishers:
             self._node.destroy_lifecycle_publisher(publisher)
         self._publishers.clear()

@@ -22,6 +22,7 @@ from rclpy.utilities import remove_ros_args
 
 from usdrl_ros.inference.factory import default_model
 from usdrl_ros.inference.model_file import ModelError
+from usdrl_ros.nodes.bond import Bond
 from usdrl_ros.nodes.diagnostics import Monitor
 from usdrl_ros.nodes.distribution import answer_refused_transitions
 from usdrl_ros.nodes.parameters import accept_other_types, declare, values_of
@@ -71,6 +72,7 @@ class PerceptionNode(LifecycleNode):
         self.finalized = False
         self._fault = ""  # why it could not be configured
         self._session: Session | None = None
+        self._bond: Bond | None = None
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # a simulated clock may stand still
         self.create_timer(1.0, self._publish_status, clock=steady)
         self.create_timer(_SUMMARY_PERIOD_S, self._log_summary, clock=steady)
@@ -83,6 +85,7 @@ class PerceptionNode(LifecycleNode):
         self._fault = ""
         self._publish(ok(f"configuring: loading {model}"))
         try:
+            self._bond = Bond(self) if values["bond"] else None
             self._session = Session(self, model, values, self.monitor)
         except (ModelError, ParameterError) as error:
             self._fault = str(error)
@@ -99,11 +102,14 @@ class PerceptionNode(LifecycleNode):
         super().on_activate(state)
         assert self._session is not None
         self.get_logger().info(f"watching {self._session.start()}")
+        if self._bond is not None:
+            self._bond.start()
         return _SUCCESS
 
     @_guarded
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """End what runs, and unsubscribe."""
+        self._break_bond()
         if self._session is not None:
             self._session.stop()
         return super().on_deactivate(state)
@@ -129,7 +135,12 @@ class PerceptionNode(LifecycleNode):
         self._close()
         return super().on_error(state)
 
+    def _break_bond(self) -> None:
+        if self._bond is not None:
+            self._bond.stop()
+
     def _close(self) -> None:
+        self._break_bond()
         session, self._session = self._session, None
         if session is not None:
             session.close()

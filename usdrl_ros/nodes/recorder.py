@@ -30,25 +30,13 @@ from rosbags.typesys.store import Typestore
 from usdrl_ros.bags.definitions import definitions_of
 from usdrl_ros.bags.durable import DurableWriter
 from usdrl_ros.bags.reader import BagError, typestore
-from usdrl_ros.bags.writer import STORAGES
+from usdrl_ros.installing import install_steps
 from usdrl_ros.nodes.conversion import message_class
 from usdrl_ros.nodes.parameters import declare, values_of
-from usdrl_ros.parameters import ParameterSpec
-from usdrl_ros.sources.reader import DEFAULT_SOURCE, SourceError, load_source
+from usdrl_ros.nodes.program_parameters import RECORD
+from usdrl_ros.parameters import ParameterError
+from usdrl_ros.sources.reader import SourceError, load_source
 
-PARAMETERS = (
-    ParameterSpec("bag", "", "Directory of the bag; empty: recording_DATE-TIME in the current directory."),
-    ParameterSpec("source", DEFAULT_SOURCE, "What the skeletons are, as for the perception node."),
-    ParameterSpec("input_topic", "", "Topic of the skeletons; empty: the source's."),
-    ParameterSpec("topics", [], "Topics to record besides."),
-    ParameterSpec("storage", "mcap", "Storage of the bag.", choices=STORAGES),
-    ParameterSpec(
-        "recorder",
-        "rosbags",
-        "What records: rosbags, whose bag survives a kill of this node; or ros2bag, the program of ROS.",
-        choices=("rosbags", "ros2bag"),
-    ),
-)
 _LOOK_S = 0.2
 """Seconds between two looks for new topics."""
 _DEPTH = 1000
@@ -72,24 +60,32 @@ class RecordNode(Node):
 
     Raises:
         ParameterError: A parameter given at the start may not have its value.
-        SourceError: The source is not known.
     """
 
     def __init__(self, arguments: Sequence[str] = (), **kwargs: Any) -> None:
         super().__init__("record", start_parameter_services=False, **kwargs)
-        declare(self, PARAMETERS, arguments)
-        values = values_of(self, PARAMETERS)
+        declare(self, RECORD, arguments)
+        values = values_of(self, RECORD)
         self.path = Path(values["bag"] or time.strftime("recording_%Y%m%d-%H%M%S")).expanduser()
         self.storage: str = values["storage"]
         self.recorder: str = values["recorder"]
-        skeletons = values["input_topic"] or load_source(values["source"]).topic
-        named = [self.resolve_topic_name(name) for name in (skeletons, *values["topics"])]
+        try:
+            skeletons = values["input_topic"] or load_source(values["source"]).topic
+        except SourceError as error:
+            raise ParameterError(str(error)) from error
+        named = [self._resolved(name) for name in (skeletons, *values["topics"])]
         self._named = list(dict.fromkeys((*named, "/diagnostics")))
         self._below = self.resolve_topic_name("usdrl") + "/"
         self._writer: DurableWriter | None = None
         self._connections: dict[str, Connection | None] = {}
         self._lock = threading.Lock()
         self.counts: dict[str, int] = {}
+
+    def _resolved(self, name: str) -> str:
+        try:
+            return self.resolve_topic_name(name)
+        except Exception as error:  # RCLError, which is private
+            raise ParameterError(f"topic {name!r} cannot be recorded: {' '.join(str(error).split())}") from error
 
     @property
     def pattern(self) -> str:
@@ -173,9 +169,10 @@ def record(arguments: Sequence[str], stop: threading.Event) -> int:
         if node.recorder == "rosbags":
             return _by_rosbags(node, stop)
         if not _has_ros2bag():
-            raise BagError("recorder is ros2bag, and 'ros2 bag' is not installed: sudo apt install ros-DISTRO-ros2bag")
+            steps = install_steps(["ros-{distro}-ros2bag"])
+            raise BagError(f"recorder is ros2bag, and 'ros2 bag' is not installed: {steps}")
         return _by_ros2bag(node, stop)
-    except (BagError, SourceError) as error:
+    except BagError as error:
         node.get_logger().fatal(str(error))
         return 1
     finally:

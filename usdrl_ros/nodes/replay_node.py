@@ -24,27 +24,9 @@ from rosgraph_msgs.msg import Clock
 from usdrl_ros.bags.reader import Bag, BagError, Topic
 from usdrl_ros.nodes.conversion import message_class
 from usdrl_ros.nodes.parameters import declare, values_of
-from usdrl_ros.parameters import ParameterSpec
+from usdrl_ros.nodes.program_parameters import OUTPUTS, REPLAY
 from usdrl_ros.sources.reader import load_source, source_names
 
-OUTPUTS = ("/usdrl/actions", "/usdrl/scores", "/usdrl/vocabulary")
-"""Topics left out unless they are asked for."""
-
-PARAMETERS = (
-    ParameterSpec("bag", "", "Path of the rosbag2 bag: its directory, or one .mcap or .db3 file."),
-    ParameterSpec("rate", 1.0, "Speed; 2.0 is twice as fast as recorded.", 0.01, 1000.0),
-    ParameterSpec("loop", False, "Whether to start over at the end."),
-    ParameterSpec("clock", True, "Whether to publish the bag's time on /clock."),
-    ParameterSpec("topics", [], f"Topics to play; empty: all but {', '.join(OUTPUTS)}."),
-    ParameterSpec("subscribers", 1, "How many must listen to the skeletons before the first is played.", 1, 100),
-    ParameterSpec(
-        "wait_for_subscribers_s",
-        10.0,
-        "Longest wait, in seconds of wall time, until so many listen.",
-        0.0,
-        3600.0,
-    ),
-)
 _CLOCK_PERIOD_S = 0.01
 _SETTLE_S = 0.5
 """Seconds without a new subscriber after which all are taken to be there."""
@@ -61,8 +43,8 @@ class ReplayNode(Node):
 
     def __init__(self, arguments: Sequence[str] = (), **kwargs: Any) -> None:
         super().__init__("replay", start_parameter_services=False, **kwargs)
-        declare(self, PARAMETERS, arguments)
-        values = values_of(self, PARAMETERS)
+        declare(self, REPLAY, arguments)
+        values = values_of(self, REPLAY)
         self.bag_path: str = values["bag"]
         self.loop: bool = values["loop"]
         self._rate: float = values["rate"]

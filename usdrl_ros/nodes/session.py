@@ -21,6 +21,8 @@ from usdrl_ros.actions.events import Event
 from usdrl_ros.actions.few_shot import TeachingError
 from usdrl_ros.inference.factory import load_engine
 from usdrl_ros.inference.model_file import read_model_file
+from usdrl_ros.nodes.bodies_input import SOURCE as BODIES_SOURCE
+from usdrl_ros.nodes.bodies_input import BodiesInput
 from usdrl_ros.nodes.diagnostics import Monitor
 from usdrl_ros.nodes.input import MalformedMessageError, SkeletonInput
 from usdrl_ros.nodes.outputs import Outputs
@@ -67,10 +69,16 @@ class Session:
         self._stamped = False  # whether a message had a stamp of its own: then one without moves no clock
         with ExitStack() as stack:
             self.info = read_model_file(model).info  # faults of the model file come before the slow work
-            self._inputs = [SkeletonInput(node, each, monitor=monitor) for each in _values_of_inputs(values)]
+            self._inputs = [_input_of(node, each, monitor) for each in _values_of_inputs(values)]
             self._transforms, self._placing = None, None
             if fixed_frame := values["fixed_frame"]:
-                self._transforms = TransformFeed(node, fixed_frame, values["camera_poses"], monitor)
+                self._transforms = TransformFeed(
+                    node,
+                    fixed_frame,
+                    values["camera_poses"],
+                    monitor,
+                    ignore=lambda child: self._outputs.is_own_frame(child),
+                )
                 self._placing = Placing(fixed_frame, self._transforms.transforms, values["transform_timeout_s"])
             self._outputs = Outputs(node, self.info, values, monitor)
             stack.callback(self._outputs.close)
@@ -302,6 +310,11 @@ class Session:
         elif why is End.STEPS_FAILED:
             fault = f"every step has failed for {timeout_s} s: ended {ended} actions; see internal_error"
             self._monitor.report([Problem("steps_fail", fault)])
+
+
+def _input_of(node: LifecycleNode, values: Mapping[str, Any], monitor: Monitor) -> SkeletonInput:
+    kind = BodiesInput if values["source"] == BODIES_SOURCE else SkeletonInput
+    return kind(node, values, monitor=monitor)
 
 
 def _values_of_inputs(values: Mapping[str, Any]) -> list[dict[str, Any]]:

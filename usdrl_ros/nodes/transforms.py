@@ -11,6 +11,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.subscription import Subscription
 from rclpy.time import Time
 
+from usdrl_ros.installing import install_steps
 from usdrl_ros.messages import message_to_transforms
 from usdrl_ros.nodes.conversion import message_class
 from usdrl_ros.parameters import ParameterError
@@ -84,13 +85,24 @@ class TransformFeed:
         fixed_frame: The frame in which `poses` are.
         poses: The parameter `camera_poses`.
         monitor: Reports transforms that are none.
+        wanted_by: Who asks, for the error.
+        ignore: Frames of which nothing is kept, by name.
 
     Raises:
         ParameterError: tf's messages are not installed, and there are no poses that would do without.
     """
 
-    def __init__(self, node: Node, fixed_frame: str, poses: Sequence[str], monitor: Reporter) -> None:
-        self._node, self._monitor = node, monitor
+    def __init__(
+        self,
+        node: Node,
+        fixed_frame: str,
+        poses: Sequence[str],
+        monitor: Reporter,
+        *,
+        wanted_by: str = "fixed_frame",
+        ignore: Callable[[str], bool] = lambda child: False,
+    ) -> None:
+        self._node, self._monitor, self._ignore = node, monitor, ignore
         self._subscriptions: list[Subscription] = []
         self._own = TransformBuffer()
         self._tf2 = _tf2()
@@ -99,11 +111,10 @@ class TransformFeed:
             self._type: type | None = message_class(_TYPE)
         except Exception as error:  # ImportError, AttributeError, and what rclpy raises without type support
             if not poses:
-                install = "sudo apt install ros-$ROS_DISTRO-tf2-msgs"
-                fault = f"fixed_frame needs {_TYPE}, which is not installed ({error}): {install}"
-                raise ParameterError(
-                    f"{fault}, or give the poses of cameras that stand still by camera_poses"
-                ) from error
+                install = install_steps(["ros-{distro}-tf2-msgs"])
+                fault = f"{wanted_by} needs {_TYPE}, which is not installed ({error}): {install}"
+                poses_do = ", or give the poses of cameras that stand still by camera_poses" if fixed_frame else ""
+                raise ParameterError(f"{fault}{poses_do}") from error
             self._type = None
         if self._tf2 is None:
             add_poses(self._own, fixed_frame, poses)
@@ -139,9 +150,12 @@ class TransformFeed:
     def _add(self, message: Any, static: bool) -> None:
         if self._tf2 is not None:
             for transform in message.transforms:
-                self._tf2.add(transform, static=static)
+                if not self._ignore(transform.child_frame_id):
+                    self._tf2.add(transform, static=static)
             return
         for parent, child, stamp_ns, translation, rotation in message_to_transforms(message):
+            if self._ignore(child):
+                continue
             if fault := self._own.add(parent, child, stamp_ns, translation, rotation, static=static):
                 self._monitor.report([Problem("bad_transform", fault)])
 

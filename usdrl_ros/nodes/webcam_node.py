@@ -18,16 +18,8 @@ from usdrl_ros.messages import skeletons_to_message
 from usdrl_ros.msg import SkeletonArray
 from usdrl_ros.nodes.conversion import message_types
 from usdrl_ros.nodes.parameters import declare, values_of
-from usdrl_ros.parameters import ParameterSpec
+from usdrl_ros.nodes.program_parameters import WEBCAM
 
-PARAMETERS = (
-    ParameterSpec("camera", 0, "Number of the camera.", 0, 63),
-    ParameterSpec("video", "", "A video file instead of a camera; played at its own speed, once."),
-    ParameterSpec("pose_model", "", "MediaPipe's pose_landmarker_*.task file; empty: the model in its package."),
-    ParameterSpec("people", 1, "Most people to find; more than one needs pose_model.", 1, 16),
-    ParameterSpec("field_of_view_deg", 65.0, "The camera's horizontal angle of view, degrees.", 10.0, 170.0),
-    ParameterSpec("frame_id", "camera", "Frame of the skeletons: the camera's optical frame."),
-)
 TOPIC = "skeletons"
 
 
@@ -40,8 +32,8 @@ class WebcamNode(Node):
 
     def __init__(self, arguments: Sequence[str] = (), **kwargs: Any) -> None:
         super().__init__("webcam", start_parameter_services=False, **kwargs)
-        declare(self, PARAMETERS, arguments)
-        self.values = values_of(self, PARAMETERS)
+        declare(self, WEBCAM, arguments)
+        self.values = values_of(self, WEBCAM)
         self._publisher = self.create_publisher(SkeletonArray, TOPIC, 10)
 
     def run(self, video: Video, estimator: PoseEstimator, stop: threading.Event) -> None:
@@ -68,7 +60,7 @@ def _parse(arguments: list[str]) -> None:
     argparse.ArgumentParser(
         prog="webcam",
         description="Publish the people before a plain camera as skeletons.",
-        epilog=f"By --ros-args -p NAME:=VALUE: {', '.join(spec.name for spec in PARAMETERS)}.",
+        epilog=f"By --ros-args -p NAME:=VALUE: {', '.join(spec.name for spec in WEBCAM)}.",
     ).parse_args(arguments)
 
 

@@ -63,12 +63,22 @@ class JointReader:
     Args:
         fields: Where they are.
         scale: What positions are multiplied by.
+        offset: (3,) metres that are added to them then; None: none.
         most: Elements of a list that are read: of one person's joints, or of everybody's.
         by_names: Whether the layout is found by the names of the joints: then names of no joint are left out silently.
     """
 
-    def __init__(self, fields: JointFields, scale: float, *, most: int = MOST_JOINTS, by_names: bool = False) -> None:
+    def __init__(
+        self,
+        fields: JointFields,
+        scale: float,
+        *,
+        offset: np.ndarray | None = None,
+        most: int = MOST_JOINTS,
+        by_names: bool = False,
+    ) -> None:
         self._fields, self._scale = fields, scale
+        self._offset = None if offset is None else offset.astype(np.float32)
         self._most, self._by_names = most, by_names
         self._values = getter(fields.values) if fields.values else None
         self._confidences = getter(fields.confidences) if fields.confidences else None
@@ -250,7 +260,9 @@ class JointReader:
             unseen = look if unseen is None else unseen | look
         if unseen is not None and unseen.any():
             joints = np.where(unseen[:, None], np.float32(np.nan), joints)
-        return (joints * np.float32(self._scale) if self._scale != 1.0 else joints), confidence
+        if self._scale != 1.0:
+            joints = joints * np.float32(self._scale)
+        return (joints if self._offset is None else joints + self._offset), confidence
 
     def _check_confidence(self, confidence: np.ndarray, problems: list[Problem], who: str) -> None:
         known = confidence[~np.isnan(confidence)]

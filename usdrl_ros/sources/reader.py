@@ -73,7 +73,7 @@ class SourceReader:
         if source.dimensions != 3:
             raise SourceError(
                 f"source '{source.name}' gives positions in the image (2D), the model needs 3D: without depth it is "
-                f"not known where a joint is. Use a source of 3D skeletons ("
+                f"not known where a joint is. Use a source of 3D skeletons (ros4hri, "
                 f"{', '.join(name for name in source_names() if load_source(name).dimensions == 3)})"
             )
         try:
@@ -88,7 +88,8 @@ class SourceReader:
         self._most_people = most_people
         by_names = source.layout_field.of == "joint_names" and self._layout is None
         most_joints = MOST_JOINTS * (most_people if source.joints.person_stride else 1)
-        self._joints = JointReader(source.joints, source.scale, most=most_joints, by_names=by_names)
+        ahead = source.distance * source.to_kinect[2] if source.distance else None
+        self._joints = JointReader(source.joints, source.scale, offset=ahead, most=most_joints, by_names=by_names)
         self._header = getter(source.header) if source.header else None
         self._people = getter(source.people) if source.people else None
         self._id = getter(source.person.id) if source.person.id else None

@@ -118,11 +118,13 @@ class Source:
         message_types: "package/msg/Type", the present one first, then older names of it.
         packages: What to install for the message types, as apt names it; {distro} stands for the ROS distribution.
         topic: Where its publisher publishes by default.
+        frame: The frame that its publisher uses by default.
         reliability: Asked of publishers: "best_effort" (takes each) or "reliable".
         depth: Messages that may wait.
         dimensions: 3, or 2 for positions in the image.
         axes: A key of `AXES`.
         scale: Metres in a unit of the positions; of 2D ones nothing is said.
+        distance: Metres ahead of the camera where positions about a body's own origin are put; else 0.
         header: Path of the std_msgs/Header; "": the message has none.
         stamped: Whether the publisher fills the stamp.
         instant_s: Messages of one person each that are no further apart show one instant.
@@ -138,11 +140,13 @@ class Source:
     message_types: tuple[str, ...]
     packages: tuple[str, ...]
     topic: str
+    frame: str
     reliability: str
     depth: int
     dimensions: int
     axes: str
     scale: float
+    distance: float
     header: str
     stamped: bool
     instant_s: float
@@ -227,11 +231,13 @@ def _source(name: str, top: Section) -> Source:
         message_types=types,
         packages=top.texts("packages", ()),
         topic=top.text("topic"),
+        frame=top.text("frame", "camera"),
         reliability=top.text("reliability", "best_effort", ("best_effort", "reliable")),
         depth=top.whole("depth", 50, 1, 10000),
         dimensions=dimensions,
         axes=axes,
         scale=top.number("scale", 1.0, 1e-6, 1e6),
+        distance=top.number("distance", 0.0, 0.0, 20.0) if dimensions == 3 else 0.0,
         header=top.path("header", "header") if top.text("header", "header") != "none" else "",
         stamped=top.flag("stamped", True),
         instant_s=top.number("instant_s", 0.01, 0.0, 1.0),

@@ -91,7 +91,7 @@ def by_action(assessment: Assessment, gallery: Gallery) -> str:
     if assessment.unknown:
         words = unknown_line(assessment.unknown, gallery.subject.model.actions)
         unknown = f"<p class='bad'>The model does not know, counted in no metric: {escape(words)}</p>"
-    svg = gallery.plot("precision_recall", curves, "precision over recall by action")
+    svg = page.wide(gallery.plot("precision_recall", curves, "precision over recall by action"))
     heading = "<h3>Precision over recall, at an overlap of 0.5 (thick) and 0.3 (thin)</h3>"
     return page.section("By action", note, page.table(heads, rows, last), unknown, heading, svg)
 

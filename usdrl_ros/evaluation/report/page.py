@@ -94,5 +94,5 @@ def wide(content: str) -> str:
 
 
 def tag(kind: str) -> str:
-    """ "missed" or "false", coloured."""
+    """A coloured "missed" or "false"."""
     return f"<span class='tag {escape(kind)}'>{escape(kind)}</span>"

@@ -18,7 +18,7 @@ from usdrl_ros.evaluation.report.canvas import (
     new_figure,
     save_png,
 )
-from usdrl_ros.evaluation.report.timeline_rows import Row, draw_rows, make_rows
+from usdrl_ros.evaluation.report.timeline_rows import Row, draw_rows, label_inches, make_rows
 from usdrl_ros.files import atomic_directory, atomic_file
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ def save_timeline(
     height = 1.25 + _ROW_INCHES * len(rows) + 0.2 * people + 0.27 * legend_rows
     figure = new_figure(width, height)
     axes = figure.add_subplot()
-    axes.set_xlim(start - 0.01 * seconds, end + 0.01 * seconds)
+    room = label_inches(max(colours, key=len, default=""))  # the last bar may have its label beside it
+    axes.set_xlim(start - 0.01 * seconds, end + max(0.01, min(room / (0.85 * width), 0.15)) * seconds)
     draw_rows(axes, rows, colours, 0.85 * width / seconds, _ROW_INCHES)
     axes.set_xlabel("seconds")
     axes.set_title(short(title, 120), loc="left", fontsize=11, fontweight="bold")

@@ -120,12 +120,13 @@ def _draw_row(
         if interval.announced is not None and interval.announced > interval.end:
             free_to = interval.end  # the line to the triangle is there
         shown_from, shown_to = max(interval.start, left), min(interval.end, right)
-        label, points, beside = _label(
+        label, points, place = _label(
             short(interval.action, 24),
             (shown_to - shown_from) * inches_per_s,
             size * row_inches,
             (free_to - shown_to) * inches_per_s,
         )
+        beside = place == "beside"
         axes.text(
             shown_to + 0.04 / inches_per_s if beside else (shown_from + shown_to) / 2,
             bottom + size / 2,
@@ -134,6 +135,7 @@ def _draw_row(
             va="center",
             fontsize=points,
             linespacing=1.0,
+            rotation=90.0 if place == "upright" else 0.0,
             color=INK if beside else _ink(colour, alpha),
             zorder=5,
             clip_on=True,
@@ -164,10 +166,11 @@ def _title(interval: Interval, kind: str, verdict: str) -> str:
     return ", ".join(parts)
 
 
-def _label(action: str, width: float, height: float, beside: float) -> tuple[str, float, bool]:
-    """How to write an action at a bar: (text, points, whether to its right).
+def _label(action: str, width: float, height: float, beside: float) -> tuple[str, float, str]:
+    """How to write an action at a bar: (text, points, "inside", "beside" or "upright").
 
-    Inside the bar in one or several lines, else to its right where that is free, else cut, down to one letter.
+    Inside the bar in one or several lines, else to its right where that is free, else upright in the bar, cut with a
+    full stop where even that is too short.
 
     Args:
         action: Its name.
@@ -180,11 +183,16 @@ def _label(action: str, width: float, height: float, beside: float) -> tuple[str
         for points in (8.5, 7.0):
             inch = points / 72
             if _text_inches(lines, points) + 0.06 <= width and len(lines) * 1.15 * inch <= height:
-                return text, points, False
-    if _text_inches([action], 7.0) + 0.08 <= beside:
-        return action, 7.0, True
-    letters = max(1, int((width - 0.02) / _text_inches(["x"], 6.5)))
-    return action[:letters] if letters < len(action) else action, 6.5, False
+                return text, points, "inside"
+    if label_inches(action) <= beside:
+        return action, 7.0, "beside"
+    letters = max(1, int((height - 0.02) / _text_inches(["x"], 6.5)))
+    return action if letters >= len(action) else f"{action[: letters - 1]}.", 6.5, "upright"
+
+
+def label_inches(action: str) -> float:
+    """The width of an action's label beside its bar."""
+    return _text_inches([short(action, 24)], 7.0) + 0.08
 
 
 def _text_inches(lines: Sequence[str], points: float) -> float:
