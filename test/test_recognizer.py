@@ -670,6 +670,17 @@ def test_who_comes_nearer_is_watched() -> None:
             assert [score.person_id for score in step.scores] == ["a" if near_is_a else "b"]
 
 
+def test_who_is_nearest_counts_from_the_camera_not_from_the_origin_of_a_fixed_frame() -> None:
+    pose = np.eye(4)
+    pose[2, 3] = 20.0
+    recognizer = Recognizer(HandEngine(), Settings(max_people=1))
+    for t in stamps(10.0, 2.0).tolist():
+        people = [person(name, t, (), (0.0, 0.0, z)) for name, z in (("a", 2.0), ("b", 18.0))]
+        recognizer.observe(Frame(round(t * 1e9), "map", people, camera="camera", pose=pose))
+        step = recognizer.step()
+    assert [score.person_id for score in step.scores] == ["b"]
+
+
 def test_people_without_a_pelvis_have_a_distance_too() -> None:
     joints = {name: body(place=(0.0, 0.0, z)) for name, z in (("far", 9.0), ("near", 1.0), ("middle", 5.0))}
     for name in ("near", "far"):
