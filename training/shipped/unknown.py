@@ -1,4 +1,4 @@
-"""How well what the model says tells actions that it knows from those that it does not.
+"""How well the model's outputs separate actions that it knows from those that it does not.
 
     python -m training.shipped.unknown usdrl_ros/models/hri_2.onnx
 
