@@ -292,7 +292,7 @@ def test_all_people_go_through_the_engine_in_one_batch() -> None:
     assert set(engine.batches) == {5}
 
 
-def test_a_step_tells_scores_of_each_person() -> None:
+def test_a_step_reports_scores_of_each_person() -> None:
     recognizer = Recognizer(HandEngine())
     steps: list[Step] = []
     for stamp_ns, people in scene(stamps(10.0, 4.0), {"a": [("left", 0.0, 9.0)], "b": ()}):
@@ -323,7 +323,7 @@ def test_an_event_is_where_the_person_was_then() -> None:
         assert event.position == pytest.approx(place(event.stamp_ns / 1e9), abs=1e-5)
 
 
-def test_actions_can_be_told_of_late_or_often_as_set() -> None:
+def test_actions_can_be_reported_of_late_or_often_as_set() -> None:
     messages = scene(stamps(30.0, 8.0), {"a": [("left", 2.0, 6.0)]})
     quick = recognized(messages, confirm_s=0.0, ongoing_period_s=0.2)
     slow = recognized(messages, confirm_s=1.0, ongoing_period_s=60.0)
@@ -468,7 +468,7 @@ def test_clean_input_has_no_problems() -> None:
         (lambda stamp: (stamp, [Person("c", "ntu_25", body(), np.full(25, np.nan))]), "nothing_seen"),
     ],
 )
-def test_a_bad_message_is_told_and_changes_nothing(make: Callable[[int], Message], cause: str) -> None:
+def test_a_bad_message_is_reported_and_changes_nothing(make: Callable[[int], Message], cause: str) -> None:
     """Bad messages between the good ones, at a time when the action runs and at one when it does not."""
     messages = list(CLEAN)
     for index in (90, 31, 30):
@@ -692,7 +692,7 @@ def test_people_without_a_pelvis_have_a_distance_too() -> None:
     assert [score.person_id for score in step.scores] == ["near", "middle"]
 
 
-def test_steps_that_nobody_runs_are_left_out_and_told() -> None:
+def test_steps_that_nobody_runs_are_left_out_and_reported() -> None:
     recognizer = Recognizer(HandEngine())
     first, second = CLEAN[:75], CLEAN[75:]  # 5 s: 50 steps
     problems = [
@@ -821,7 +821,7 @@ class BrokenEngine(HandEngine):
         return predictions
 
 
-def test_a_model_that_gives_nan_is_told_and_passes() -> None:
+def test_a_model_that_gives_nan_is_reported_and_passes() -> None:
     recognizer = Recognizer(BrokenEngine())
     events = drive(recognizer, CLEAN)
     assert recognizer.counters["not_finite"] == 3

@@ -155,7 +155,7 @@ def test_actions_do_not_touch_each_other() -> None:
     assert len({state.number for _, state in together}) == sum(s.phase is Phase.STARTED for _, s in together)
 
 
-def test_each_event_is_started_told_and_ended_in_order() -> None:
+def test_each_event_is_started_reported_and_ended_in_order() -> None:
     rng = np.random.default_rng(2)
     states = decode(np.stack([np.repeat(rng.choice([0.0, 0.3, 0.8], 60), 5) for _ in range(2)], 1))
     numbers = {state.number for _, state in states}
@@ -185,7 +185,7 @@ def test_what_ended_does_not_start_the_next_one() -> None:
     assert [(start, stop) for _, start, stop, _ in states] == [(30, 50)]
 
 
-def test_certain_is_told_after_confirm_s_and_likely_takes_longer() -> None:
+def test_certain_is_reported_after_confirm_s_and_likely_takes_longer() -> None:
     settings = replace(SETTINGS, start_threshold=0.4, confirm_s=0.55)
     states = {
         level: intervals_of(decode(np.concatenate([np.zeros(5), np.full(40, level)]), settings)) for level in (1.0, 0.7)
@@ -195,7 +195,7 @@ def test_certain_is_told_after_confirm_s_and_likely_takes_longer() -> None:
     assert decode(np.full(80, 0.39), settings) == []
 
 
-def test_an_action_that_later_windows_made_clear_is_told_though_it_is_over() -> None:
+def test_an_action_that_later_windows_made_clear_is_reported_though_it_is_over() -> None:
     """Windows of 20 frames: what the first ones took for nothing was an action, from 10 to 16."""
     timeline, decoder = Timeline(CELL_NS, 20, 2), EventDecoder(["a"], SETTINGS)
     truth = np.zeros(60)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import textwrap
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -57,7 +59,7 @@ def test_the_sources_that_are_shipped() -> None:
 
 
 @pytest.mark.parametrize("name", source_names())
-def test_a_shipped_source_tells_all_that_a_user_needs(name: str) -> None:
+def test_a_shipped_source_reports_all_that_a_user_needs(name: str) -> None:
     source = load_source(name)
     assert source.name == name
     assert source.description
@@ -206,7 +208,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("changes", "says"), FAULTS, ids=[says[:50] for _, says in FAULTS])
-def test_a_fault_is_told_with_file_and_key(changes: dict[str, Any], says: str, tmp_path: Path) -> None:
+def test_a_fault_is_reported_with_file_and_key(changes: dict[str, Any], says: str, tmp_path: Path) -> None:
     path = written(tmp_path, changed(changes))
     with pytest.raises(SourceError, match=rf"^source file {re.escape(path)}: .*{says}"):
         load_source(path)
@@ -217,10 +219,10 @@ def test_a_fault_is_told_with_file_and_key(changes: dict[str, Any], says: str, t
     [
         ("", "is empty, expected keys with values"),
         ("[1, 2]", r"is \[1, 2\], expected keys with values"),
-        ("a: [", "is no YAML"),
-        ("topic: a\naxes: flu\ntopic: b", "is no YAML: the key 'topic' stands twice .*line 1"),
-        ("{a: 1}: 2", "is no YAML"),
-        ("topic: !!python/object/apply:os.getcwd []", "is no YAML: could not determine a constructor"),
+        ("a: [", "is not valid YAML"),
+        ("topic: a\naxes: flu\ntopic: b", "is not valid YAML: line 3, column 1: the key 'topic' occurs twice"),
+        ("{a: 1}: 2", "is not valid YAML"),
+        ("topic: !!python/object/apply:os.getcwd []", "is not valid YAML: .*could not determine a constructor"),
     ],
 )
 def test_what_is_no_source_at_all(content: str, says: str, tmp_path: Path) -> None:
@@ -228,10 +230,39 @@ def test_what_is_no_source_at_all(content: str, says: str, tmp_path: Path) -> No
         load_source(written(tmp_path, content))
 
 
-def test_a_source_that_is_not_there_is_told_with_those_that_are() -> None:
+BOMB = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in pairwise("abcdefghi"))
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (BOMB, "aliases resolve to more than"),
+        ("&a\ntopic: *a\n", "aliases resolve to more than"),
+        ("topic: " + "[" * 5000 + "]" * 5000, "nest"),
+        ("topic: a\n" * 200_000, "larger than"),
+        ("topic: \x00", "is not valid YAML"),
+    ],
+    ids=["bomb", "itself", "deep", "large", "control"],
+)  # fmt: skip
+def test_files_that_would_cost_memory_or_time_are_refused(content: str, says: str, tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=says) as error:
+        load_source(written(tmp_path, content))
+    assert len(str(error.value)) < 1000
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.yaml")
+    (tmp_path / "zero.yaml").symlink_to("/dev/zero")
+    (tmp_path / "folder.yaml").mkdir()
+    for name in ("fifo", "zero", "folder"):
+        with pytest.raises(SourceError, match=r"is a .*, expected a YAML file$"):
+            load_source(str(tmp_path / f"{name}.yaml"))
+
+
+def test_a_source_that_is_not_there_is_reported_with_those_that_are() -> None:
     with pytest.raises(SourceError, match=r"unknown source 'zet': did you mean 'zed'\? known are azure.*, zed"):
         load_source("zet")
-    with pytest.raises(SourceError, match=r"/nowhere/mine\.yaml cannot be read: No such file"):
+    with pytest.raises(SourceError, match=r"/nowhere/mine\.yaml: cannot be read: No such file"):
         load_source("/nowhere/mine.yaml")
     with pytest.raises(SourceError, match="unknown source ''"):
         load_source("")

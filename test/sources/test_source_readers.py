@@ -218,7 +218,7 @@ def test_a_joint_that_is_nan_is_unseen(source: str) -> None:
 
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("value", [float("inf"), -float("inf"), 1e300])
-def test_infinite_and_huge_numbers_count_as_unseen_and_are_told(source: str, value: float) -> None:
+def test_infinite_and_huge_numbers_count_as_unseen_and_are_reported(source: str, value: float) -> None:
     found = sent_by(source)
     set_position(source, found[0], value)
     people, causes, _ = all_people(reader(source), found)
@@ -294,7 +294,7 @@ def test_two_of_one_id(source: str) -> None:
 
 
 @pytest.mark.parametrize(("source", "none"), [("skeletons", ""), ("zed", -1), ("yolo_3d", ""), ("hi_ros", -1)])
-def test_who_has_no_id_gets_one_or_is_told(source: str, none: Any) -> None:
+def test_who_has_no_id_gets_one_or_is_reported(source: str, none: Any) -> None:
     found = sent_by(source)
     setattr(first_person(source, found[0]), load_source(source).person.id, none)
     for association, ids, causes in (
@@ -308,7 +308,7 @@ def test_who_has_no_id_gets_one_or_is_told(source: str, none: Any) -> None:
 
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("message", [None, 3, "text", [], SimpleNamespace(), SimpleNamespace(header=None)])
-def test_what_is_no_such_message_is_told_and_not_raised(source: str, message: Any) -> None:
+def test_what_is_no_such_message_is_reported_and_not_raised(source: str, message: Any) -> None:
     frame = reader(source).read(message, STAMP)
     assert (frame.stamp_ns, frame.people) == (0, [])  # it is not known when it was
     assert {problem.cause for problem in frame.problems} <= {"missing_field", "malformed"}
@@ -363,7 +363,7 @@ def test_messages_of_one_person_each_show_one_instant() -> None:
     assert len({person_id for _, person_id in seen}) == 3
 
 
-def test_messages_that_waited_and_come_in_one_burst_are_told_apart() -> None:
+def test_messages_that_waited_and_come_in_one_burst_are_reported_apart() -> None:
     """Three images of two people, all within 3 ms after a hitch: whoever is seen again is of the next image."""
     source, stamps = reader("opendr_3d"), []
     for image in range(3):
@@ -406,7 +406,7 @@ def test_zed_people_who_do_not_count_are_left_out(fields: dict[str, Any], there:
     assert frame.problems == []
 
 
-def test_zed_tells_the_layout_of_each_person() -> None:
+def test_zed_reports_the_layout_of_each_person() -> None:
     layouts = ("openpose_coco_18", "zed_body_34", "zed_body_38")
     objects = []
     for number, layout in enumerate(layouts):
@@ -472,7 +472,7 @@ def test_yolo_joints_with_a_wrong_number_are_left_out(number: int, cause: str) -
     np.testing.assert_array_equal(frame.people[0].joints[1], joints_of("yolo_3d")[1])
 
 
-def test_confidences_beyond_their_range_are_told() -> None:
+def test_confidences_beyond_their_range_are_reported() -> None:
     (message,) = sent_by("yolo_3d")
     message.detections[0].keypoints3d.data[5].score = 87.0
     frame = reader("yolo_3d").read(message)
@@ -499,7 +499,7 @@ def test_hi_ros_joints_are_known_by_their_names_in_any_order() -> None:
     np.testing.assert_allclose(mapped[0], expected[0], atol=1e-6)
 
 
-def test_hi_ros_without_names_is_told_and_read_by_a_layout_of_ones_own() -> None:
+def test_hi_ros_without_names_is_reported_and_read_by_a_layout_of_ones_own() -> None:
     (message,) = sent_by("hi_ros")
     for skeleton in message.skeletons:
         for marker in skeleton.markers:

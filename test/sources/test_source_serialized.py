@@ -94,7 +94,7 @@ def test_what_is_walked_over_is_what_is_read_whole(source: str, people: int, fra
 
 
 @pytest.mark.parametrize("source", LAYOUTS)
-def test_damaged_messages_are_told_and_never_raise(source: str, store: Typestore) -> None:  # noqa: F811
+def test_damaged_messages_are_reported_and_never_raise(source: str, store: Typestore) -> None:  # noqa: F811
     """Cut off anywhere, or with any byte changed: people may be wrong, and the reader goes on."""
     data, _ = serialized(source, store, people=2)
     reader = SourceReader(load_source(source))

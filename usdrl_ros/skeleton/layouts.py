@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
+from usdrl_ros.configuration import read_yaml
 from usdrl_ros.problems import shown
 from usdrl_ros.resources import data_directory
 from usdrl_ros.skeleton.joint_names import part_of, rules_of
@@ -170,8 +170,8 @@ def _by_file(name: str) -> Layout:
             )
         path = data_directory("config") / "layouts" / f"{name}.yaml"
     try:
-        return _parse(name, yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
+        return _parse(name, read_yaml(path))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise LayoutError(f"joint layout '{name}' ({path}) cannot be used: {error}") from error
 
 
