@@ -209,7 +209,7 @@ class Peer:
 
 
 def without_run(event_id: str) -> str:
-    """An event's id less what tells the runs apart, for events of two processes that are compared."""
+    """An event's id without what distinguishes the runs, for events of two processes that are compared."""
     shorter, count = re.subn(r"/[0-9a-f]{8}-(\d+)$", r"/\1", event_id)
     assert count == 1, event_id
     return shorter

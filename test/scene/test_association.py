@@ -45,7 +45,7 @@ def test_people_who_cross_keep_their_ids_in_any_order() -> None:
 
 
 def test_those_who_meet_at_one_place_are_told_apart_by_how_they_move() -> None:
-    """One overtakes through the other's very place: only the velocity tells them apart."""
+    """One overtakes through the other's very place: only the velocity distinguishes them."""
     associator, seen = Associator(AssociationSettings(duplicate_m=0.0)), set()
     for frame in range(60):
         x = -2.0 + frame / RATE_HZ

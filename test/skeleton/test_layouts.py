@@ -317,7 +317,7 @@ def test_by_their_names_joints_go_where_the_layouts_rule_puts_them(name: str) ->
     table = load_layout(name)
     by_name = load_layout(",".join(table.joint_names))
     differ = {joint for joint, a, b in zip(NTU_25, table.matrix, by_name.matrix, strict=True) if not np.allclose(a, b)}
-    judged = {  # what a name cannot tell
+    judged = {  # what a name does not say
         "h36m_17": {"Head", "Neck"},  # its head is the top of it, its neck_base the nose
         "halpe_26": set(),
         "mediapipe_33": {"HandLeft", "HandRight", "ThumbLeft", "ThumbRight"},

@@ -1,4 +1,4 @@
-"""Files of sources: those that are shipped, one of one's own, and every fault told with file and key."""
+"""Files of sources: those that are shipped, one of one's own, and every fault reported with file and key."""
 
 from __future__ import annotations
 
@@ -97,14 +97,14 @@ def test_the_template_is_a_source_and_names_every_key() -> None:
 def test_every_default_that_the_template_shows_is_the_default() -> None:
     """Its keys with # before them, taken as keys, change nothing."""
     path = data_directory("config") / "sources" / "template.yaml"
-    told = load_source(str(path))
+    source = load_source(str(path))
     shown = dict(re.findall(r"^\s*# ([a-z]\w*): ([^#\n]+)$", path.read_text(encoding="utf-8"), re.MULTILINE))
     examples = (
         "packages no_id frame_id keep values confidences confidence index name names layout person_stride".split()
     )
     for key, text in shown.items():
         if key not in examples:
-            value = getattr(told, key, None) if hasattr(told, key) else getattr(told.joints, key)
+            value = getattr(source, key, None) if hasattr(source, key) else getattr(source.joints, key)
             value = sorted(value) if isinstance(value, frozenset) else value
             assert yaml.safe_load(text) == value, key
     assert len(shown.keys() - set(examples)) == 15
@@ -183,11 +183,11 @@ FAULTS = [
     ({"joints.values": "v"}, "joints: expected either values .* or elements"),
     ({"joints.elements": None}, "joints: expected either values .* or elements"),
     ({"joints.elements": None, "joints.values": "v"}, "joints.position: is for a list of joints"),
-    ({"joints.index": "id", "joints.name": "name"}, "joints.name: is told besides index"),
+    ({"joints.index": "id", "joints.name": "name"}, "joints.name: is given besides index"),
     ({"joints.person_stride": 100}, "joints.person_stride: needs index"),
     ({"joints.person_stride": 100, "joints.index": "id"}, "joints.person_stride: is for one list of all people"),
     ({"joints.person_stride": 9, "joints.index": "id", "people": None}, "joints.person_stride: makes the person's id"),
-    ({"joints.confidence": "c", "joints.confidences": "c"}, "joints.confidences: is told besides confidence"),
+    ({"joints.confidence": "c", "joints.confidences": "c"}, "joints.confidences: is given besides confidence"),
     ({"joints.unseen_below": 0.2}, "joints.unseen_below: needs confidence"),
     ({"joints.unseen": ["left_out"]}, "joints.unseen: is left_out, which needs index or name"),
     ({"joints.unseen": ["black"]}, "joints.unseen: holds 'black', expected nan, zeros"),
@@ -201,7 +201,7 @@ FAULTS = [
     ({"layout": {"field": "layout"}}, "layout.person_field: is missing"),
     ({"layout": {"person_field": "f", "names": {1: "coco"}}}, "layout.names.1: unknown joint layout 'coco'"),
     ({"association": "sometimes"}, "association: is 'sometimes', expected one of never, missing, always"),
-    ({"association": "never", "person": None}, "association: is 'never', but person.id is not told"),
+    ({"association": "never", "person": None}, "association: is 'never', but person.id is not given"),
 ]
 
 

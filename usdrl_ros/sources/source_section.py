@@ -1,4 +1,4 @@
-"""A mapping of a source's YAML file, read key by key; what is wrong is told with the file and the key."""
+"""A mapping of a source's YAML file, read key by key; errors name the file and the key."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class SourceError(ValueError):
 
 
 class Section:
-    """A mapping of the file, read key by key; what is wrong is told with the file and the key."""
+    """A mapping of the file, read key by key; errors name the file and the key."""
 
     def __init__(self, content: Any, key: str, path: Path) -> None:
         self._key, self._path = key, path
