@@ -38,8 +38,8 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install -qq -c $(VE
 # The nodes that we start do not talk to the rest of the network.
 IN_ENV := source ./env.sh && $(LOCAL_ONLY)
 
-# Two test files at a time: each ROS test claims a DDS domain of its own. Plugins that a ROS 2 brings are left out.
-RUN_TESTS = PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest -p xdist.plugin -n 2 --dist loadfile
+# Three test files at a time, as tests over DDS wait more than they compute: each claims a DDS domain of its own. Plugins that a ROS 2 brings are left out.
+RUN_TESTS = PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest -p xdist.plugin -n 3 --dist loadfile
 
 # setuptools 80 removed commands that ament_cmake_python calls.
 COLCON := colcon-core colcon-cmake colcon-ros colcon-bash colcon-zsh colcon-output 'setuptools<80'

@@ -1,7 +1,7 @@
 """Message packages of pose estimators, built for the tests out of `test/interfaces/PACKAGE/msg`.
 
 The packages have the names and fields of the real ones, so that sources are tested with messages that went over DDS.
-Each is built once, by colcon, into `build/test_interfaces`, and again when a file of its changes.
+They are built once, by colcon, into `build/test_interfaces`, and again when a file of theirs changes.
 """
 
 from __future__ import annotations
@@ -83,48 +83,49 @@ def _built_and_used(packages: Sequence[str]) -> Iterator[None]:
     ROOT.mkdir(parents=True, exist_ok=True)
     with (ROOT / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another run of the tests may be building them
-        prefixes = [_built(package) for package in packages]
+        prefix = _built(packages)
     with pytest.MonkeyPatch.context() as patch:
-        for prefix in prefixes:
-            python = next(prefix.rglob("*-packages"))
-            patch.syspath_prepend(str(python))
-            for library in sorted((prefix / "lib").glob("*.so")):  # what the dynamic linker would find by its path
-                ctypes.CDLL(str(library))
-            for name, value in (
-                ("PYTHONPATH", python),
-                ("LD_LIBRARY_PATH", prefix / "lib"),
-                ("AMENT_PREFIX_PATH", prefix),
-            ):
-                patch.setenv(name, f"{value}{os.pathsep}{os.environ.get(name, '')}")
+        python = next(prefix.rglob("*-packages"))
+        patch.syspath_prepend(str(python))
+        for library in sorted((prefix / "lib").glob("*.so")):  # what the dynamic linker would find by its path
+            ctypes.CDLL(str(library))
+        for name, value in (
+            ("PYTHONPATH", python),
+            ("LD_LIBRARY_PATH", prefix / "lib"),
+            ("AMENT_PREFIX_PATH", prefix),
+        ):
+            patch.setenv(name, f"{value}{os.pathsep}{os.environ.get(name, '')}")
         yield
 
 
-def _built(package: str) -> Path:
-    """The prefix of a package, which is built unless it has been, from the same files."""
-    files = sorted((INTERFACES / package / "msg").glob("*.msg"))
-    parts = [f"{path.name}\n{path.read_text(encoding='utf-8')}" for path in files]
+def _built(packages: Sequence[str]) -> Path:
+    """The prefix of packages, which are built unless they have been, from the same files."""
+    files = sorted(file for package in packages for file in (INTERFACES / package / "msg").glob("*.msg"))
+    parts = [f"{path.relative_to(INTERFACES)}\n{path.read_text(encoding='utf-8')}" for path in files]
     parts += [_PACKAGE_XML, _CMAKE, sys.version, os.environ.get("ROS_DISTRO", ""), str(ROOT)]
-    prefix = ROOT / f"{package}-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:12]}"
+    name = packages[0] if len(packages) == 1 else "all"
+    prefix = ROOT / f"{name}-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:12]}"
     if not (prefix / "done").is_file():
         shutil.rmtree(prefix, ignore_errors=True)
-        _build(package, prefix)
+        _build(packages, prefix)
         (prefix / "done").touch()
     return prefix
 
 
-def _build(package: str, prefix: Path) -> None:
+def _build(packages: Sequence[str], prefix: Path) -> None:
     work = ROOT / "work"
     shutil.rmtree(work, ignore_errors=True)
-    source = work / "src" / package
-    shutil.copytree(INTERFACES / package, source)
     depends = "\n  ".join(f"<depend>{need}</depend>" for need in _NEEDS)
-    (source / "package.xml").write_text(_PACKAGE_XML.format(name=package, depends=depends), encoding="utf-8")
-    (source / "CMakeLists.txt").write_text(_CMAKE.format(name=package, needs=" ".join(_NEEDS)), encoding="utf-8")
+    for package in packages:
+        source = work / "src" / package
+        shutil.copytree(INTERFACES / package, source)
+        (source / "package.xml").write_text(_PACKAGE_XML.format(name=package, depends=depends), encoding="utf-8")
+        (source / "CMakeLists.txt").write_text(_CMAKE.format(name=package, needs=" ".join(_NEEDS)), encoding="utf-8")
     command = ["colcon", "--log-base", str(work / "log"), "build", "--merge-install"]
     command += ["--base-paths", str(work / "src"), "--build-base", str(work / "build"), "--install-base", str(prefix)]
     command += ["--event-handlers", "console_direct-", "--cmake-args", "-DBUILD_TESTING=OFF", "-DCMAKE_BUILD_TYPE=None"]
     command += [f"-DPython3_EXECUTABLE={sys.executable}", f"-DCMAKE_INSTALL_RPATH={prefix / 'lib'}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        pytest.fail(f"the messages of {package} could not be built:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
+        pytest.fail(f"the messages could not be built:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
     shutil.rmtree(work)

@@ -59,6 +59,7 @@ class Program:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # nohup's way would be inherited
         )
         self._lines: list[str] = []
         self._reader = threading.Thread(target=lambda: self._lines.extend(self._process.stderr), daemon=True)
@@ -208,7 +209,7 @@ class Peer:
 
 
 def without_run(event_id: str) -> str:
-    """An event's id less what tells the runs apart, for events of two processes that are compared."""
+    """An event's id without what distinguishes the runs, for events of two processes that are compared."""
     shorter, count = re.subn(r"/[0-9a-f]{8}-(\d+)$", r"/\1", event_id)
     assert count == 1, event_id
     return shorter
@@ -235,7 +236,8 @@ def pose(right_hand_m: float = -0.4, left_hand_m: float = -0.4) -> np.ndarray:
         joints[list(tips)] = joints[first_arm + 3]
         joints[first_leg : first_leg + 4, 2] = side * 0.1
         joints[first_leg : first_leg + 4, 1] = [0.0, -0.45, -0.9, -0.95]
-        joints[first_leg + 3, 0] = 0.15  # feet point to where the person looks: nobody is flat
+        # Nobody is flat: feet point to where the person looks, knees are bent a little, in layouts without feet too.
+        joints[first_leg + 3, 0], joints[first_leg + 1, 0] = 0.15, 0.05
     return joints + np.array([0.0, 0.0, 2.0])
 
 

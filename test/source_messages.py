@@ -49,7 +49,7 @@ def header(make: Make, stamp_ns: int, frame_id: str) -> Any:
 
 
 def messages(source: str, make: Make, stamp_ns: int, frame_id: str, people: People) -> list[Any]:
-    """The messages by which a source's publisher tells of people: ids of digits -> (V, 3) in `LAYOUTS[source]`."""
+    """The messages in which a source's publisher sends people: ids of digits -> (V, 3) in `LAYOUTS[source]`."""
     return _MAKERS[source](make, header(make, stamp_ns, frame_id), people)
 
 
@@ -66,18 +66,18 @@ def _skeletons(make: Make, head: Any, people: People) -> list[Any]:
 
 
 def zed_object(make: Make, name: str, joints: np.ndarray, layout: str = LAYOUTS["zed"], **fields: Any) -> Any:
-    """A person as the ZED wrapper tells of them; the places beyond the layout's joints are zero."""
+    """A person as the ZED wrapper sends them; the places beyond the layout's joints are zero."""
     places = np.zeros((70, 3), np.float32)
     places[: len(joints)] = joints
     keypoints = [make("zed_msgs/msg/Keypoint3D", kp=place) for place in places]
-    told = {
+    known = {
         "label_id": int(name),
         "tracking_state": 1,
         "skeleton_available": True,
         "body_format": BODY_FORMATS[layout],
         "skeleton_3d": make("zed_msgs/msg/Skeleton3D", keypoints=keypoints),
     }
-    return make("zed_msgs/msg/Object", **told | fields)
+    return make("zed_msgs/msg/Object", **known | fields)
 
 
 def _zed(make: Make, head: Any, people: People) -> list[Any]:
@@ -150,13 +150,13 @@ _MAKERS = {
 
 
 def in_layout(joints: np.ndarray, layout: Layout) -> np.ndarray:
-    """Joints (..., V, 3) of a layout whose NTU-25 skeleton is this one (..., 25, 3) where the layout can tell it.
+    """Joints (..., V, 3) of a layout whose NTU-25 skeleton is this one (..., 25, 3) where the layout determines it.
 
     What the layout has besides lies at the pelvis.
     """
-    told = ~layout.derived
+    direct = ~layout.derived
     pelvis = joints[..., :1, :]
-    return pelvis + np.linalg.pinv(layout.matrix[told]) @ (joints - pelvis)[..., told, :]
+    return pelvis + np.linalg.pinv(layout.matrix[direct]) @ (joints - pelvis)[..., direct, :]
 
 
 def seen_by(source: str, recording: Recording) -> dict[str, np.ndarray]:

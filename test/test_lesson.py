@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -60,6 +62,14 @@ def test_two_people_about_equally_near_are_refused_unless_one_is_named() -> None
     assert lesson.person_id == "a"
     lesson = Lesson(1, "b")
     lesson.observe(frame(1.0, ("b", 2.3), ("a", 2.0)))
+    assert lesson.person_id == "b"
+
+
+def test_who_is_nearest_counts_from_the_camera_not_from_the_origin_of_a_fixed_frame() -> None:
+    pose = np.eye(4)
+    pose[2, 3] = 6.0  # in the map, beyond both
+    lesson = Lesson(1)
+    lesson.observe(replace(frame(1.0, ("b", 3.0), ("a", 2.0)), pose=pose))
     assert lesson.person_id == "b"
 
 

@@ -131,7 +131,7 @@ def ended(events: Iterable[Event]) -> list[Event]:
 
 
 def check(events: Sequence[Event], truth: Truth, tolerance_s: float, start_ns: int = 0) -> None:
-    """The events of one person tell the truth, within a tolerance, and in order."""
+    """The events of one person are true, within a tolerance, and in order."""
     found = sorted(ended(events), key=lambda event: event.start_ns)
     assert [event.action for event in found] == [action for action, _, _ in sorted(truth, key=lambda t: t[1])]
     for event, (_, start, end) in zip(found, sorted(truth, key=lambda t: t[1]), strict=True):
@@ -171,8 +171,8 @@ def test_the_truth_comes_out_at_any_rate(rate_hz: float, jitter: float, lost: fl
     gap = np.diff(times).max()
     check(events, TRUTH, gap + 2 * CELL_S)
     for _, start, _ in TRUTH:
-        told = min(e.stamp_ns / 1e9 for e in events if e.phase is Phase.STARTED and e.stamp_ns / 1e9 > start)
-        assert told - start <= 0.3 + 0.1 + 2 * gap + CELL_S  # confirm_s, a step, and when it was seen
+        reported = min(e.stamp_ns / 1e9 for e in events if e.phase is Phase.STARTED and e.stamp_ns / 1e9 > start)
+        assert reported - start <= 0.3 + 0.1 + 2 * gap + CELL_S  # confirm_s, a step, and when it was seen
 
 
 @pytest.mark.parametrize("start_ns", [0, 1, -4_000_000_001, 123_456_789, 1_700_000_000_123_456_789, 2**62])
@@ -292,7 +292,7 @@ def test_all_people_go_through_the_engine_in_one_batch() -> None:
     assert set(engine.batches) == {5}
 
 
-def test_a_step_tells_scores_of_each_person() -> None:
+def test_a_step_reports_scores_of_each_person() -> None:
     recognizer = Recognizer(HandEngine())
     steps: list[Step] = []
     for stamp_ns, people in scene(stamps(10.0, 4.0), {"a": [("left", 0.0, 9.0)], "b": ()}):
@@ -323,7 +323,7 @@ def test_an_event_is_where_the_person_was_then() -> None:
         assert event.position == pytest.approx(place(event.stamp_ns / 1e9), abs=1e-5)
 
 
-def test_actions_can_be_told_of_late_or_often_as_set() -> None:
+def test_actions_can_be_reported_of_late_or_often_as_set() -> None:
     messages = scene(stamps(30.0, 8.0), {"a": [("left", 2.0, 6.0)]})
     quick = recognized(messages, confirm_s=0.0, ongoing_period_s=0.2)
     slow = recognized(messages, confirm_s=1.0, ongoing_period_s=60.0)
@@ -411,8 +411,8 @@ def test_actions_in_use_may_change_while_they_run() -> None:
         classifier.order = (0, 1) if seconds < 3.0 else (1, 0) if seconds < 4.0 else (1,) if seconds < 5.0 else (0, 1)
         events += drive(recognizer, [(stamp_ns, people)], finish=False)
     events += recognizer.finish()
-    told = {(e.action, e.event_id) for e in events}
-    assert len(told) == 3
+    seen = {(e.action, e.event_id) for e in events}
+    assert len(seen) == 3
     right = [e for e in events if e.action == "hand right"]
     assert [e.phase for e in right] == [Phase.STARTED, *[Phase.ONGOING] * (len(right) - 2), Phase.ENDED]
     assert (right[-1].start_ns / 1e9, right[-1].end_ns / 1e9) == pytest.approx((7.5, 9.0), abs=0.05 + 2 * CELL_S)
@@ -421,20 +421,20 @@ def test_actions_in_use_may_change_while_they_run() -> None:
     assert (second.start_ns / 1e9, second.end_ns / 1e9) == pytest.approx((5.0, 7.0), abs=0.1 + 2 * CELL_S)
 
 
-# Bad input. Each fault is told by its cause, and what comes after is recognized as if nothing had been.
+# Bad input. Each fault is reported with its cause, and recognition goes on as if nothing had been.
 
 
 def survived(messages: Sequence[Message], **settings: float) -> tuple[list[Event], dict[str, int]]:
-    """Events, and how often which cause was told."""
-    recognizer, events, told = Recognizer(HandEngine(), Settings(**settings)), [], []
+    """Events, and how often each cause was reported."""
+    recognizer, events, problems = Recognizer(HandEngine(), Settings(**settings)), [], []
     for stamp_ns, people in messages:
-        told += recognizer.observe(Frame(stamp_ns, "camera", people)).problems
+        problems += recognizer.observe(Frame(stamp_ns, "camera", people)).problems
         while (step := recognizer.step()) is not None:
             events += step.events
-            told += step.problems
+            problems += step.problems
     events += recognizer.finish()
-    assert all(isinstance(problem, Problem) and problem.message for problem in told)
-    counts = {problem.cause: sum(p.cause == problem.cause for p in told) for problem in told}
+    assert all(isinstance(problem, Problem) and problem.message for problem in problems)
+    counts = {problem.cause: sum(p.cause == problem.cause for p in problems) for problem in problems}
     assert counts == {k: v for k, v in recognizer.counters.items() if k not in ("messages", "steps")}
     assert recognizer.counters["messages"] == len(messages)
     return events, counts
@@ -446,8 +446,8 @@ def wild(person_id: str = "a") -> Person:
 
 
 def test_clean_input_has_no_problems() -> None:
-    events, told = survived(CLEAN)
-    assert told == {}
+    events, problems = survived(CLEAN)
+    assert problems == {}
     check([e for e in events if e.person_id == "a"], TRUTH, CLEAN_TOLERANCE_S)
     check([e for e in events if e.person_id == "b"], OTHER, CLEAN_TOLERANCE_S)
 
@@ -468,20 +468,20 @@ def test_clean_input_has_no_problems() -> None:
         (lambda stamp: (stamp, [Person("c", "ntu_25", body(), np.full(25, np.nan))]), "nothing_seen"),
     ],
 )
-def test_a_bad_message_is_told_and_changes_nothing(make: Callable[[int], Message], cause: str) -> None:
+def test_a_bad_message_is_reported_and_changes_nothing(make: Callable[[int], Message], cause: str) -> None:
     """Bad messages between the good ones, at a time when the action runs and at one when it does not."""
     messages = list(CLEAN)
     for index in (90, 31, 30):
         messages.insert(index + 1, make(CLEAN[index][0]))
-    events, told = survived(messages)
-    assert told == {cause: 3}
+    events, problems = survived(messages)
+    assert problems == {cause: 3}
     assert events == clean_events()
 
 
 def test_one_bad_person_does_not_spoil_the_message() -> None:
     nobody = Person("x", "ntu_25", np.full((25, 3), np.nan))
-    events, told = survived([(stamp, [nobody, *people, Person("y", "?", body())]) for stamp, people in CLEAN])
-    assert told == {"nothing_seen": len(CLEAN), "unknown_layout": len(CLEAN)}
+    events, problems = survived([(stamp, [nobody, *people, Person("y", "?", body())]) for stamp, people in CLEAN])
+    assert problems == {"nothing_seen": len(CLEAN), "unknown_layout": len(CLEAN)}
     assert events == clean_events()
 
 
@@ -494,8 +494,8 @@ def test_unseen_all_the_time_is_as_not_there() -> None:
             for stamp, people in CLEAN
         ]
 
-    events, told = survived(hidden(lambda p: [replace(p, joints=np.full((25, 3), np.nan))]))
-    assert set(told) == {"nothing_seen"}
+    events, problems = survived(hidden(lambda p: [replace(p, joints=np.full((25, 3), np.nan))]))
+    assert set(problems) == {"nothing_seen"}
     assert events == recognized(hidden(lambda p: []))
     check([e for e in events if e.person_id == "a"], TRUTH, CLEAN_TOLERANCE_S)
 
@@ -511,8 +511,8 @@ def test_a_joint_beyond_all_reason_is_unseen(value: float) -> None:
         return messages
 
     with np.errstate(all="raise"):
-        events, told = survived(broken(value))
-    assert told == ({} if np.isinf(value) else {"far_away": len(CLEAN)})
+        events, problems = survived(broken(value))
+    assert problems == ({} if np.isinf(value) else {"far_away": len(CLEAN)})
     assert events == recognized(broken(np.nan))
     check([e for e in events if e.person_id == "a"], TRUTH, CLEAN_TOLERANCE_S)
 
@@ -530,8 +530,8 @@ def test_stamps_that_jump_back_begin_anew() -> None:
     truth: Truth = [("left", 12.0, 30.0)]
     before = scene(10.0 + stamps(15.0, 4.0), {"a": truth})
     after = [(stamp - 10 * 10**9, people) for stamp, people in scene(14.0 + stamps(15.0, 4.0), {"a": truth})]
-    events, told = survived([*before, *after])
-    assert told == {"clock_jump": 1}
+    events, problems = survived([*before, *after])
+    assert problems == {"clock_jump": 1}
     first, second = ended(events)
     assert (first.start_ns / 1e9, first.end_ns / 1e9) == pytest.approx((12.0, 14.0), abs=CLEAN_TOLERANCE_S)
     assert (second.start_ns / 1e9, second.end_ns / 1e9) == pytest.approx((4.0, 8.0), abs=CLEAN_TOLERANCE_S)
@@ -548,8 +548,8 @@ def test_stamps_that_jump_back_begin_anew() -> None:
 def test_a_jump_back_within_what_is_allowed_is_late_and_passes() -> None:
     """0.9 s back: late until the stamps have caught up."""
     messages = [(stamp - (900_000_000 if stamp > 5e9 else 0), people) for stamp, people in CLEAN]
-    events, told = survived(messages)
-    assert told == {"late_stamp": 2 * 13}
+    events, problems = survived(messages)
+    assert problems == {"late_stamp": 2 * 13}
     assert len({e.event_id for e in events}) == len(TRUTH) + len(OTHER)
     assert sorted((e.person_id, e.action) for e in ended(events)) == sorted(
         (e.person_id, e.action) for e in ended(clean_events())
@@ -568,8 +568,8 @@ def test_a_jump_ahead_ends_what_ran_and_goes_on() -> None:
 def test_one_stamp_far_ahead_costs_only_what_ran() -> None:
     messages = list(CLEAN)
     messages.insert(53, (10**18, CLEAN[53][1]))  # at 3.6 s
-    events, told = survived(messages)
-    assert told == {"clock_jump": 1}
+    events, problems = survived(messages)
+    assert problems == {"clock_jump": 1}
     later = [e for e in events if e.person_id == "a" and e.start_ns > 3.2e9]
     check(later, TRUTH[1:], CLEAN_TOLERANCE_S)
     other = [e for e in events if e.person_id == "b" and e.start_ns > 3.2e9]
@@ -606,8 +606,8 @@ def test_an_id_that_comes_back(away_s: float, events_expected: int, others: bool
     if not others:
         messages = [(stamp, [p for p in people if p.person_id == "a"]) for stamp, people in messages]
         messages = [(stamp, people) for stamp, people in messages if people]
-    events, told = survived(messages)
-    assert told == {}
+    events, problems = survived(messages)
+    assert problems == {}
     found = ended(events)
     assert len({e.event_id for e in events}) == len(found) == events_expected
     assert found[0].start_ns / 1e9 == pytest.approx(2.0, abs=CLEAN_TOLERANCE_S)
@@ -630,7 +630,7 @@ def test_a_person_is_judged_once_they_have_been_seen_long_enough() -> None:
 
 
 def test_two_hundred_people() -> None:
-    """Who acts is kept however far away, then come the nearest; the rest is told as not watched."""
+    """Who acts is kept however far away, then come the nearest; the rest is reported as not watched."""
     rng = np.random.default_rng(0)
     distances = dict(zip((f"p{i}" for i in range(200)), rng.permutation(np.linspace(2.0, 40.0, 200)), strict=True))
     nearest = sorted(distances, key=distances.__getitem__)
@@ -670,6 +670,17 @@ def test_who_comes_nearer_is_watched() -> None:
             assert [score.person_id for score in step.scores] == ["a" if near_is_a else "b"]
 
 
+def test_who_is_nearest_counts_from_the_camera_not_from_the_origin_of_a_fixed_frame() -> None:
+    pose = np.eye(4)
+    pose[2, 3] = 20.0
+    recognizer = Recognizer(HandEngine(), Settings(max_people=1))
+    for t in stamps(10.0, 2.0).tolist():
+        people = [person(name, t, (), (0.0, 0.0, z)) for name, z in (("a", 2.0), ("b", 18.0))]
+        recognizer.observe(Frame(round(t * 1e9), "map", people, camera="camera", pose=pose))
+        step = recognizer.step()
+    assert [score.person_id for score in step.scores] == ["b"]
+
+
 def test_people_without_a_pelvis_have_a_distance_too() -> None:
     joints = {name: body(place=(0.0, 0.0, z)) for name, z in (("far", 9.0), ("near", 1.0), ("middle", 5.0))}
     for name in ("near", "far"):
@@ -681,14 +692,14 @@ def test_people_without_a_pelvis_have_a_distance_too() -> None:
     assert [score.person_id for score in step.scores] == ["near", "middle"]
 
 
-def test_steps_that_nobody_runs_are_left_out_and_told() -> None:
+def test_steps_that_nobody_runs_are_left_out_and_reported() -> None:
     recognizer = Recognizer(HandEngine())
     first, second = CLEAN[:75], CLEAN[75:]  # 5 s: 50 steps
-    told = [
+    problems = [
         problem for stamp_ns, people in first for problem in recognizer.observe(Frame(stamp_ns, "", people)).problems
     ]
     assert recognizer.due == MAX_PENDING_STEPS
-    assert [problem.cause for problem in told] == ["step_left_out"] * (50 - MAX_PENDING_STEPS)
+    assert [problem.cause for problem in problems] == ["step_left_out"] * (50 - MAX_PENDING_STEPS)
     waiting = [recognizer.step().stamp_ns for _ in range(MAX_PENDING_STEPS)]
     due = {stamp // 10**8: stamp for stamp, _ in reversed(first)}  # the first stamp in each tenth of a second
     assert waiting == sorted(due.values())[-MAX_PENDING_STEPS:]
@@ -709,7 +720,7 @@ def test_steps_too_far_behind_for_what_is_kept() -> None:
 
 
 class FailingEngine(HandEngine):
-    """Fails while it is told to."""
+    """Fails while asked to."""
 
     failing = False
 
@@ -810,7 +821,7 @@ class BrokenEngine(HandEngine):
         return predictions
 
 
-def test_a_model_that_gives_nan_is_told_and_passes() -> None:
+def test_a_model_that_gives_nan_is_reported_and_passes() -> None:
     recognizer = Recognizer(BrokenEngine())
     events = drive(recognizer, CLEAN)
     assert recognizer.counters["not_finite"] == 3

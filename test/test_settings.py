@@ -1,4 +1,4 @@
-"""Every setting: its range is held to, and who breaks it is told which one it was."""
+"""Every setting: its range is checked, and the error names it."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ Message = tuple[int, list[Person]]
 
 
 class LinearEngine:
-    """Random weights on what it is given, so that each number of a window tells in the scores."""
+    """Random weights on what it is given, so that each number of a window changes the scores."""
 
     def __init__(self) -> None:
         self.info = ModelInfo("linear", ("a", "b", "c"), WINDOW_S, NORMALIZATION, "nothing")

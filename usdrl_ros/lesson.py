@@ -147,13 +147,13 @@ class Lesson:
 
 
 def _in_front(frame: Frame) -> str:
-    """The nearest person; "" where nobody is seen.
+    """The person nearest to the camera; "" where nobody is seen.
 
     Raises:
         TeachingError: Two are about equally near.
     """
     near = sorted(
-        (float(np.linalg.norm(person.joints[SPINE_BASE])), person.person_id)
+        (float(np.linalg.norm(person.joints[SPINE_BASE] - frame.camera_position)), person.person_id)
         for person in frame.people
         if np.isfinite(person.joints[SPINE_BASE]).all()
     )

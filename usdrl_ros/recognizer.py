@@ -62,6 +62,7 @@ class _Track:
         self.frame_id = ""
         self.excluded: frozenset[str] = frozenset()
         self.position: tuple[float, ...] = (float("nan"),) * 3
+        self.camera: np.ndarray = np.zeros(3, np.float32)
         # The worker may be behind the newest sample by as many steps as may wait.
         self.window = SkeletonWindow(window_s + 1.0 + MAX_PENDING_STEPS / settings.rate, len(ids) * len(NTU_25))
         self.since_ns = 0
@@ -84,8 +85,8 @@ class _Track:
         return ("person " if len(self.ids) == 1 else "people ") + " and ".join(f"'{shown(name)}'" for name in self.ids)
 
     def distance(self, stamp_ns: int) -> float:
-        """How far away who acts is at a stamp, metres from the origin of the skeletons' frame."""
-        joints = self.window.newest(stamp_ns)[: len(NTU_25)]
+        """How far away who acts is at a stamp, metres from the camera that saw them last."""
+        joints = self.window.newest(stamp_ns)[: len(NTU_25)] - self.camera
         distance = math.hypot(*joints[SPINE_BASE].tolist())
         return distance if math.isfinite(distance) else math.hypot(*np.nanmean(joints, 0).tolist())
 
@@ -158,7 +159,7 @@ class Recognizer:
                 taken, problems = scene.frame, list(scene.frame.problems)
                 self._advance_clock(taken.stamp_ns, problems)
                 for subject in scene.subjects:
-                    self._take(taken.stamp_ns, subject, taken.frame_id, problems)
+                    self._take(taken, subject, problems)
                 taken = replace(taken, problems=problems)
             self.counters["messages"] += 1
             self.counters.update(problem.cause for problem in taken.problems)
@@ -260,8 +261,9 @@ class Recognizer:
             )
         self._newest_ns = stamp_ns if newest_ns is None else max(newest_ns, stamp_ns)
 
-    def _take(self, stamp_ns: int, subject: Subject, frame_id: str, problems: list[Problem]) -> None:
-        """Add a subject to its track, or begin one."""
+    def _take(self, frame: Frame, subject: Subject, problems: list[Problem]) -> None:
+        """Add a subject of a frame of the scene to its track, or begin one."""
+        stamp_ns = frame.stamp_ns
         track = self._tracks.get(subject.ids)
         if track is not None and stamp_ns <= track.window.last_ns:
             late = (track.window.last_ns - stamp_ns) / 1e9
@@ -287,7 +289,8 @@ class Recognizer:
             track.since_ns = stamp_ns
             self._tracks[subject.ids] = track
         track.window.append(stamp_ns, subject.joints.reshape(-1, 3))
-        track.frame_id, track.excluded = frame_id, subject.excluded
+        track.frame_id, track.excluded = frame.frame_id, subject.excluded
+        track.camera = frame.camera_position.astype(np.float32)
 
     def _drop(self, ids: tuple[str, ...]) -> None:
         """Follow a subject no longer; what may run ends with the next step."""

@@ -29,7 +29,7 @@ class Settings:
         200, "Most people followed at once, watched or not; who comes beyond is ignored.", 1, 2000
     )
     start_threshold: float = setting(
-        0.75, "Probability in excess of this is evidence that an action has started.", 0.01, 1.0
+        0.65, "Probability in excess of this is evidence that an action has started.", 0.01, 1.0
     )
     end_threshold: float = setting(0.15, "An action goes on while its probability is at least this.", 0.0, 1.0)
     confirm_s: float = setting(
@@ -39,7 +39,7 @@ class Settings:
     ongoing_period_s: float = setting(0.5, "Seconds between two ONGOING events of one action.", 0.0, 60.0)
     min_observed_s: float = setting(0.5, "Seconds that a person must have been seen before they are judged.", 0.0, 10.0)
     lost_after_s: float = setting(1.0, "Seconds unseen after which a person is gone and their actions end.", 0.05, 30.0)
-    clock_jump_s: float = setting(1.0, "Stamps that jump back by more seconds than this begin anew.", 0.0, 60.0)
+    clock_jump_s: float = setting(1.0, "Stamps that jump back by more seconds than this reset recognition.", 0.0, 60.0)
     min_joint_confidence: float = setting(0.0, "Joints of less confidence than this count as unseen.", 0.0, 1.0)
 
     def __post_init__(self) -> None:

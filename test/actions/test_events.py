@@ -22,20 +22,20 @@ SETTINGS = DecoderSettings(start_threshold=0.5, end_threshold=0.25, confirm_s=0.
 def decode(
     probabilities: np.ndarray, settings: DecoderSettings = SETTINGS, history_s: float = 60.0, finish: bool = True
 ) -> list[tuple[int, ActionState]]:
-    """(cell, what was told at it) for probabilities (T,) or (T, K), a cell each; times count from `ORIGIN`."""
+    """(cell, the state that came of it) for probabilities (T,) or (T, K), a cell each; times count from `ORIGIN`."""
     probabilities = probabilities.reshape(len(probabilities), -1)
     actions = [f"action {k}" for k in range(probabilities.shape[1])]
     decoder = EventDecoder(actions, settings)
     timeline = Timeline(CELL_NS, 1, 1 + len(actions), history_s)
-    told = []
+    states = []
     for cell, row in enumerate(probabilities):
         now_ns = (ORIGIN + cell) * CELL_NS + CELL_NS - 1
         timeline.add(now_ns, np.array([[0.0, *row]]), 0)
-        told += [(cell, state) for state in decoder.update(timeline, now_ns)]
+        states += [(cell, state) for state in decoder.update(timeline, now_ns)]
     if finish:
-        told += [(len(probabilities), state) for state in decoder.finish(timeline, now_ns)]
+        states += [(len(probabilities), state) for state in decoder.finish(timeline, now_ns)]
         assert decoder.running == ()
-    return told
+    return states
 
 
 def cells(state: ActionState) -> tuple[int, int]:
@@ -44,7 +44,7 @@ def cells(state: ActionState) -> tuple[int, int]:
 
 
 def by_hand(p: list[float], settings: DecoderSettings = SETTINGS) -> list[tuple[int, int, int, int]]:
-    """(told as started at, start, stop, told as ended at), cell by cell; the end of the input ends all."""
+    """(STARTED at, start, stop, ENDED at), cell by cell; the end of the input ends all."""
     patience = max(settings.patience_s * 1e9 / CELL_NS, 1.0)
     threshold = settings.start_threshold
     found: list[tuple[int, int, int, int]] = []
@@ -52,12 +52,12 @@ def by_hand(p: list[float], settings: DecoderSettings = SETTINGS) -> list[tuple[
     running: tuple[int, int, int] | None = None
     for now in range(len(p)):
         if running is not None:
-            told, start, stop = running
+            reported, start, stop = running
             if p[now] >= settings.end_threshold:
                 stop = now + 1
-            running = told, start, stop
+            running = reported, start, stop
             if now + 1 - stop >= patience:
-                found.append((told, start, stop, now))
+                found.append((reported, start, stop, now))
                 free, running = stop, None
         if running is None:
             evidence, most, anchor = 0.0, 0.0, None
@@ -84,9 +84,9 @@ def by_hand(p: list[float], settings: DecoderSettings = SETTINGS) -> list[tuple[
     return found
 
 
-def told_as(told: list[tuple[int, ActionState]]) -> list[tuple[int, int, int, int]]:
-    started = {state.number: cell for cell, state in told if state.phase is Phase.STARTED}
-    return [(started[s.number], *cells(s), cell) for cell, s in told if s.phase is Phase.ENDED]
+def intervals_of(states: list[tuple[int, ActionState]]) -> list[tuple[int, int, int, int]]:
+    started = {state.number: cell for cell, state in states if state.phase is Phase.STARTED}
+    return [(started[s.number], *cells(s), cell) for cell, s in states if s.phase is Phase.ENDED]
 
 
 @pytest.mark.parametrize("patience_s", [0.0, 0.1, 0.5, 0.75])
@@ -101,26 +101,26 @@ def test_equals_the_state_machine(patience_s: float, confirm_s: float) -> None:
         )  # no two sums are the same
         p = np.repeat(levels, rng.choice([1, 1, 2, 3, 7], 40))[:120]
         expected = by_hand(p.tolist(), settings)
-        assert told_as(decode(p, settings)) == expected
+        assert intervals_of(decode(p, settings)) == expected
         events += len(expected)
     assert events > 12
 
 
 def test_one_action_by_hand() -> None:
-    """Up at 10 by 0.8 of what there can be, told once four cells make 0.3 s, down at 30, told five cells later."""
+    """Up at 10 by 0.8 of what there can be, STARTED once four cells make 0.3 s, down at 30, ENDED five cells later."""
     p = np.zeros(50)
     p[10:30] = 0.9
-    told = decode(p)
-    phases = [(cell, state.phase) for cell, state in told]
+    states = decode(p)
+    phases = [(cell, state.phase) for cell, state in states]
     assert phases == [
         (13, Phase.STARTED),
         *((cell, Phase.ONGOING) for cell in (23, 33)),
         (34, Phase.ENDED),
     ]
-    assert [cells(state) for _, state in told] == [(10, 14), (10, 24), (10, 30), (10, 30)]
-    assert [state.confidence for _, state in told] == pytest.approx([0.9] * 4)
-    assert {state.number for _, state in told} == {0}
-    assert {state.action for _, state in told} == {"action 0"}
+    assert [cells(state) for _, state in states] == [(10, 14), (10, 24), (10, 30), (10, 30)]
+    assert [state.confidence for _, state in states] == pytest.approx([0.9] * 4)
+    assert {state.number for _, state in states} == {0}
+    assert {state.action for _, state in states} == {"action 0"}
 
 
 def test_the_end_is_never_later_than_what_was_seen() -> None:
@@ -132,15 +132,15 @@ def test_the_end_is_never_later_than_what_was_seen() -> None:
 @pytest.mark.parametrize(("gap", "events"), [(1, 1), (4, 1), (5, 2), (9, 2)])
 def test_a_gap_shorter_than_patience_is_bridged(gap: int, events: int) -> None:
     p = np.concatenate([np.zeros(5), np.ones(10), np.zeros(gap), np.ones(10), np.zeros(8)])
-    told = told_as(decode(p))
-    assert len(told) == events
-    assert (told[0][1], told[-1][2]) == (5, 25 + gap)
+    states = intervals_of(decode(p))
+    assert len(states) == events
+    assert (states[0][1], states[-1][2]) == (5, 25 + gap)
 
 
 def test_between_the_thresholds_it_goes_on_but_does_not_start() -> None:
     assert decode(np.full(50, 0.4)) == []
     p = np.concatenate([np.zeros(5), np.full(20, 0.4), np.ones(5), np.full(20, 0.4), np.zeros(10)])
-    assert [(start, stop) for _, start, stop, _ in told_as(decode(p))] == [(5, 50)]
+    assert [(start, stop) for _, start, stop, _ in intervals_of(decode(p))] == [(5, 50)]
 
 
 def test_actions_do_not_touch_each_other() -> None:
@@ -155,13 +155,13 @@ def test_actions_do_not_touch_each_other() -> None:
     assert len({state.number for _, state in together}) == sum(s.phase is Phase.STARTED for _, s in together)
 
 
-def test_each_event_is_started_told_and_ended_in_order() -> None:
+def test_each_event_is_started_reported_and_ended_in_order() -> None:
     rng = np.random.default_rng(2)
-    told = decode(np.stack([np.repeat(rng.choice([0.0, 0.3, 0.8], 60), 5) for _ in range(2)], 1))
-    numbers = {state.number for _, state in told}
+    states = decode(np.stack([np.repeat(rng.choice([0.0, 0.3, 0.8], 60), 5) for _ in range(2)], 1))
+    numbers = {state.number for _, state in states}
     assert len(numbers) > 5
     for number in numbers:
-        mine = [(cell, state) for cell, state in told if state.number == number]
+        mine = [(cell, state) for cell, state in states if state.number == number]
         assert [s.phase for _, s in mine] == [Phase.STARTED, *[Phase.ONGOING] * (len(mine) - 2), Phase.ENDED]
         for (earlier, _), (later, _) in itertools.pairwise(mine[:-1]):
             assert later - earlier == 10
@@ -173,7 +173,7 @@ def test_events_of_one_action_never_overlap() -> None:
     rng = np.random.default_rng(3)
     for _ in range(20):
         p = np.repeat(rng.choice([0.0, 0.2, 0.3, 0.8], 60), 3)
-        found = told_as(decode(p, replace(SETTINGS, confirm_s=1.0, patience_s=0.2)))
+        found = intervals_of(decode(p, replace(SETTINGS, confirm_s=1.0, patience_s=0.2)))
         for (*_, stop, _), (_, start, *_) in itertools.pairwise(found):
             assert stop <= start
 
@@ -181,30 +181,32 @@ def test_events_of_one_action_never_overlap() -> None:
 def test_what_ended_does_not_start_the_next_one() -> None:
     """Averaged over more time than patience, an action that has ended is still in the average."""
     p = np.concatenate([np.zeros(30), np.ones(20), np.zeros(40)])
-    told = told_as(decode(p, replace(SETTINGS, confirm_s=2.0)))
-    assert [(start, stop) for _, start, stop, _ in told] == [(30, 50)]
+    states = intervals_of(decode(p, replace(SETTINGS, confirm_s=2.0)))
+    assert [(start, stop) for _, start, stop, _ in states] == [(30, 50)]
 
 
-def test_certain_is_told_after_confirm_s_and_likely_takes_longer() -> None:
+def test_certain_is_reported_after_confirm_s_and_likely_takes_longer() -> None:
     settings = replace(SETTINGS, start_threshold=0.4, confirm_s=0.55)
-    told = {level: told_as(decode(np.concatenate([np.zeros(5), np.full(40, level)]), settings)) for level in (1.0, 0.7)}
-    assert told[1.0] == [(10, 5, 45, 45)]  # six cells of 0.1 s
-    assert told[0.7] == [(15, 5, 45, 45)]  # eleven, each worth half
+    states = {
+        level: intervals_of(decode(np.concatenate([np.zeros(5), np.full(40, level)]), settings)) for level in (1.0, 0.7)
+    }
+    assert states[1.0] == [(10, 5, 45, 45)]  # six cells of 0.1 s
+    assert states[0.7] == [(15, 5, 45, 45)]  # eleven, each worth half
     assert decode(np.full(80, 0.39), settings) == []
 
 
-def test_an_action_that_later_windows_made_clear_is_told_though_it_is_over() -> None:
+def test_an_action_that_later_windows_made_clear_is_reported_though_it_is_over() -> None:
     """Windows of 20 frames: what the first ones took for nothing was an action, from 10 to 16."""
     timeline, decoder = Timeline(CELL_NS, 20, 2), EventDecoder(["a"], SETTINGS)
     truth = np.zeros(60)
     truth[10:16] = 1.0
-    told = []
+    states = []
     for newest in range(20, 60):
         p = truth[newest - 19 : newest + 1] * (newest >= 22)
         now_ns = (ORIGIN + newest + 1) * CELL_NS - 1
         timeline.add(now_ns, np.stack([1 - p, p], 1), 0)
-        told += [(newest, state) for state in decoder.update(timeline, now_ns)]
-    (started, first), (ended, last) = told
+        states += [(newest, state) for state in decoder.update(timeline, now_ns)]
+    (started, first), (ended, last) = states
     assert (first.phase, last.phase) == (Phase.STARTED, Phase.ENDED)
     assert 22 <= started < ended
     assert cells(first) == cells(last) == (10, 16)
@@ -214,13 +216,13 @@ def test_evidence_counts_whichever_of_the_windows_since_the_last_update_brought_
     """Ten windows an update, and what the last of them changed is below the threshold."""
     probabilities = np.array([0.0] * 2 + [1.0] * 7 + [0.3] + [0.0] * 10)
     timeline, decoder = Timeline(CELL_NS, 1, 2), EventDecoder(["a"], replace(SETTINGS, confirm_s=5 * CELL_NS / 1e9))
-    told = []
+    states = []
     for cell, p in enumerate(probabilities):
         timeline.add(cell * CELL_NS, np.array([[1.0 - p, p]]), 0)
         if cell % 10 == 9:
-            told += decoder.update(timeline, cell * CELL_NS)
-    assert told[0].phase == Phase.STARTED
-    assert told[0].start_ns == 2 * CELL_NS
+            states += decoder.update(timeline, cell * CELL_NS)
+    assert states[0].phase == Phase.STARTED
+    assert states[0].start_ns == 2 * CELL_NS
 
 
 def test_evidence_does_not_survive_ten_seconds() -> None:
@@ -229,23 +231,23 @@ def test_evidence_does_not_survive_ten_seconds() -> None:
     p = np.concatenate([once, np.full(110, 0.5), once, np.zeros(10)])
     assert decode(p) == []
     p = np.concatenate([once, np.full(50, 0.5), once, np.zeros(10)])
-    assert len(told_as(decode(p))) == 1
+    assert len(intervals_of(decode(p))) == 1
 
 
 def test_without_patience_an_action_lasts_while_it_is_up() -> None:
     p = np.concatenate([np.zeros(5), np.ones(20), np.zeros(5), np.ones(3), np.zeros(5)])
-    told = decode(p, replace(SETTINGS, patience_s=0.0, confirm_s=0.0))
-    assert [(start, stop) for _, start, stop, _ in told_as(told)] == [(5, 25), (30, 33)]
+    states = decode(p, replace(SETTINGS, patience_s=0.0, confirm_s=0.0))
+    assert [(start, stop) for _, start, stop, _ in intervals_of(states)] == [(5, 25), (30, 33)]
 
 
 @pytest.mark.parametrize("seconds", [20, 200])
 def test_longer_than_the_history(seconds: int) -> None:
     """The history is 10 s: what it has forgotten of the action stays known."""
     p = np.concatenate([np.zeros(20), np.full(10 * seconds, 0.8), np.zeros(150)])
-    told = decode(p, history_s=10.0)
-    assert told_as(told) == [(24, 20, 20 + 10 * seconds, 20 + 10 * seconds + 4)]
-    assert all(cells(state)[0] == 20 for _, state in told)
-    assert all(state.confidence == pytest.approx(0.8) for _, state in told)
+    states = decode(p, history_s=10.0)
+    assert intervals_of(states) == [(24, 20, 20 + 10 * seconds, 20 + 10 * seconds + 4)]
+    assert all(cells(state)[0] == 20 for _, state in states)
+    assert all(state.confidence == pytest.approx(0.8) for _, state in states)
 
 
 def run(timeline: Timeline, decoder: EventDecoder, cell: int, probability: float) -> list[ActionState]:
@@ -287,18 +289,18 @@ def test_start_and_end_follow_what_later_windows_say() -> None:
     timeline, decoder = Timeline(CELL_NS, 8, 2), EventDecoder(["a"], SETTINGS)
     truth = np.zeros(60)
     truth[10:40] = 1.0
-    told = []
+    states = []
     for newest in range(8, 60):
         p = truth[newest - 7 : newest + 1].copy()
         if newest < 15:
             p[np.arange(newest - 7, newest + 1) < 12] = 0.0
         now_ns = (ORIGIN + newest + 1) * CELL_NS - 1
         timeline.add(now_ns, np.stack([1 - p, p], 1), 0)
-        told += decoder.update(timeline, now_ns)
-    assert told[0].phase is Phase.STARTED
-    assert cells(told[0])[0] == 12
-    assert told[-1].phase is Phase.ENDED
-    assert cells(told[-1]) == (10, 40)
+        states += decoder.update(timeline, now_ns)
+    assert states[0].phase is Phase.STARTED
+    assert cells(states[0])[0] == 12
+    assert states[-1].phase is Phase.ENDED
+    assert cells(states[-1]) == (10, 40)
 
 
 def test_nothing_to_decode() -> None:
@@ -322,7 +324,7 @@ def two_repeats(gap: int, background: float) -> list[tuple[int, ActionState]]:
 
 def test_a_rest_makes_two_events_of_a_repeat() -> None:
     ended = [(cell, cells(state)) for cell, state in two_repeats(3, 0.9) if state.phase is Phase.ENDED]
-    assert ended == [(11, (0, 10)), (24, (13, 23))], "told as soon as the rest is long enough"
+    assert ended == [(11, (0, 10)), (24, (13, 23))], "ENDED as soon as the rest is long enough"
 
 
 @pytest.mark.parametrize(("gap", "background"), [(3, 0.6), (1, 0.9)])

@@ -20,6 +20,8 @@ from usdrl_ros.bags.interrupted import complete
 from usdrl_ros.bags.reader import Bag
 from usdrl_ros.bags.types import BagError, typestore
 
+pytestmark = pytest.mark.slow
+
 STORAGES = ("mcap", "sqlite3")
 TYPES = {"/a": "std_msgs/msg/String", "/b": "std_msgs/msg/Int32"}
 

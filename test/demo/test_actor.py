@@ -256,7 +256,7 @@ def test_durations_are_those_of_people() -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_segments_tell_the_script_in_order(seed: int) -> None:
+def test_segments_are_the_script_in_order(seed: int) -> None:
     script = random_script(seed, 12)
     recording = play(script, seed=seed, idle_s=(1.0, 2.0))
     assert [segment.action for segment in recording.segments] == script

@@ -74,9 +74,10 @@ def test_skeleton_is_drawn_where_the_person_is_seen() -> None:
     picture = np.zeros((200, 400, 3), np.uint8)
     frame = Frame(1, "camera", [Person("anna", layout.name, joints)])
     event = Event(1, "camera", Phase.STARTED, "1", "anna", "wave", 0.8, 0, 1, (0.0, 0.0, 2.0))
-    draw(picture, frame, 200.0, [event], [event])
+    draw(picture, frame, 200.0, [event], [event], {"wave": "#0a64c8"})
     assert project(joints, 200.0, 400, 200)[[a, b]].tolist() == [[160.0, 100.0], [240.0, 100.0]]
     assert picture[100, 165:235].any(-1).all()  # the bone
     assert not picture[100, 250:].any()
     assert picture[60:99, 100:300].any()  # the label above it
+    assert (picture[:99] == [0xC8, 0x64, 0x0A]).all(-1).any()  # in it the action, in its colour
     assert picture[170:].any()  # the event at the lower left

@@ -19,6 +19,8 @@ from usdrl_ros.evaluation.options import EvaluationOptions
 from usdrl_ros.nodes import evaluate as tool
 from usdrl_ros.nodes.live_evaluation import run_bag_live
 
+pytestmark = pytest.mark.slow
+
 RATES = (2.0, 1.0, 0.5)  # a machine that is too slow for one is given the next
 
 

@@ -45,7 +45,7 @@ def random_intervals(random: np.random.Generator, count: int) -> list[Interval]:
 
 # Of proposals with equal confidence (112 have 0.999), the original script drops first those of the file that it read
 # first (over all actions: those of the lowest class), and it reads in the order of os.listdir, which the reference does
-# not tell. Of the orders tried, this one, in which the files lay on a disk, reproduces all its numbers.
+# not say. Of the orders tried, this one, in which the files lay on a disk, reproduces all its numbers.
 PKU_MMD_ORDER = """
     0056-R 0064-L 0017-L 0229-R 0302-R 0114-M 0013-L 0282-M 0113-R 0263-M 0137-R 0312-L 0107-R 0350-L 0034-L
     0215-M 0012-R 0201-L 0206-M 0116-L 0151-R 0089-M 0070-L 0002-M 0105-M 0063-L 0240-M 0313-R 0233-R 0015-M

@@ -14,6 +14,8 @@ from ros_fixtures import ROOT, Peer, own_domain, wait_until
 from std_msgs.msg import Header, String
 from usdrl_ros.msg import ActionEvent, ActionScores, Skeleton, SkeletonArray
 
+pytestmark = pytest.mark.slow
+
 PARAMETERS = {"hold_s": 0.2, "timeout_s": 0.6, "stop_s": 2.0, "again_s": 20.0, "gesture_s": 0.4}
 
 
@@ -43,7 +45,7 @@ class Stage:
         ends: bool = True,
         fresh: bool = True,
     ):
-        """Events of an action as perception tells them; gives what was commanded meanwhile.
+        """Events of an action as perception publishes them; gives what was commanded meanwhile.
 
         `fresh`: once what was commanded before is over.
         """
@@ -55,12 +57,12 @@ class Stage:
         fields = dict(event_id=f"ann/{action}/{self._events}", person_id="ann", action=action, confidence=confidence)
         until, phase = time.monotonic() + seconds, ActionEvent.STARTED
         while time.monotonic() < until:
-            self.tell(phase, (distance, left), frame, fields)
+            self.send(phase, (distance, left), frame, fields)
             self.scores.publish(ActionScores(person_id="ann"))
             phase = ActionEvent.ONGOING
             time.sleep(0.1)
         if ends:
-            self.tell(ActionEvent.ENDED, (distance, left), frame, fields)
+            self.send(ActionEvent.ENDED, (distance, left), frame, fields)
         return self.commanded()
 
     def stands_still(self) -> bool:
@@ -70,7 +72,7 @@ class Stage:
             for twist, gesture in zip(speeds, gestures, strict=True)
         )
 
-    def tell(self, phase: int, place: tuple[float, float], frame: str, fields: dict) -> None:
+    def send(self, phase: int, place: tuple[float, float], frame: str, fields: dict) -> None:
         position = Point(x=place[0], y=place[1], z=1.0)
         self.events.publish(ActionEvent(header=Header(frame_id=frame), phase=phase, position=position, **fields))
         if self.somebody is not None:
@@ -87,7 +89,7 @@ class Stage:
         return max(speeds, default=0.0), {gesture.data for gesture in list(self.peer.heard["gesture"])}
 
     def settle(self, seconds: float) -> tuple[float, set[str]]:
-        """What is commanded once nothing has been told for some seconds."""
+        """What is commanded once nothing has come for some seconds."""
         time.sleep(seconds)
         for topic in ("cmd_vel", "gesture"):
             self.peer.heard[topic].clear()

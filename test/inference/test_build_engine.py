@@ -23,6 +23,8 @@ from usdrl_ros.inference.tensorrt_builder import BuildSettings, _content, _parse
 from usdrl_ros.inference.tensorrt_library import Library, load_library
 from usdrl_ros.skeleton.normalize import NORMALIZATION
 
+pytestmark = pytest.mark.slow
+
 CAPABILITY = "8.9"
 
 

@@ -150,7 +150,7 @@ def test_whole_number_constants_are_read(attribute: str, value: Any) -> None:
     np.testing.assert_array_equal(found.array(), value)
 
 
-def test_parts_that_cannot_be_rewritten_are_told() -> None:
+def test_parts_that_cannot_be_rewritten_are_reported() -> None:
     model = onnx.load_from_string(make([("Add", ["x", "w"], "y", {})], {"x": [2]}, {"y": [2]}, w=np.ones(2, "f4")))
     model.functions.append(helper.make_function("d", "f", ["a"], ["b"], [], [helper.make_opsetid("", 18)]))
     with pytest.raises(GraphError, match="local functions"):
@@ -162,7 +162,7 @@ def test_parts_that_cannot_be_rewritten_are_told() -> None:
         Graph(model.SerializeToString())
 
 
-def test_a_tensor_with_too_few_values_is_told() -> None:
+def test_a_tensor_with_too_few_values_is_reported() -> None:
     tensor = Constant(1, numpy_helper.from_array(np.ones(3, "f4")).SerializeToString() + b"\x08\x07")
     with pytest.raises(ProtobufError, match=r"of the shape \(3, 7\) has 3 values"):
         tensor.array()
@@ -251,13 +251,13 @@ def test_graphs_of_every_form_are_converted(nodes: list[Any]) -> None:
     assert relative(run(half, {"x": x}), run(model, {"x": x})) < 5e-3
 
 
-def test_weights_beyond_float16_are_told() -> None:
+def test_weights_beyond_float16_are_reported() -> None:
     model = make([("MatMul", ["x", "w"], "y", {})], {"x": [1, 1]}, {"y": [1, 1]}, w=np.full((1, 1), 7e4, "f4"))
     with pytest.raises(GraphError, match=r"tensor 'w' has the value 7e.04, float16 ends at 65504: use precision fp32"):
         to_float16(model)
 
 
-def test_operators_with_graphs_are_told() -> None:
+def test_operators_with_graphs_are_reported() -> None:
     branch = helper.make_graph([helper.make_node("Identity", ["x"], ["b"])], "b", [], [
         helper.make_tensor_value_info("b", TensorProto.FLOAT, [1])
     ])  # fmt: skip
@@ -293,7 +293,7 @@ def test_axes_become_an_attribute(operator: str, axes: list[int]) -> None:
     np.testing.assert_allclose(run(rewritten, {"x": x})["y"], run(model, {"x": x})["y"])
 
 
-def test_axes_that_are_computed_are_told() -> None:
+def test_axes_that_are_computed_are_reported() -> None:
     model = make([("Shape", ["x"], "s", {}), ("ReduceMax", ["x", "s"], "y", {})], {"x": [2]}, {"y": None})
     with pytest.raises(GraphError, match=r"ReduceMax .*axes that are computed"):
         to_opset_17(model, layer_normalization=True)

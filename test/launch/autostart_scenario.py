@@ -13,7 +13,7 @@ def generate_test_description():
 
 
 class TestRunning(unittest.TestCase):
-    def test_it_watches_and_tells_what_it_knows(self, proc_output):
+    def test_it_watches_and_reports_what_it_knows(self, proc_output):
         proc_output.assertWaitFor("watching /robot/skeletons", timeout=40, stream="stderr")
         heard = []
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)

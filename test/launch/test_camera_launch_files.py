@@ -27,6 +27,8 @@ from usdrl_ros.nodes.launching import (
 )
 from usdrl_ros.perception_parameters import PARAMETERS
 
+pytestmark = pytest.mark.slow
+
 
 def test_arguments_are_checked_of_the_launch_file_that_is_started():
     known = ("source", "start_threshold")

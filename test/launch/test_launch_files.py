@@ -18,6 +18,8 @@ from ros_fixtures import own_domain, pose, write_model
 from usdrl_ros.bags.writer import write_recording
 from usdrl_ros.recording import Recording
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).resolve().parent
 SCENARIOS = sorted(path.stem for path in HERE.glob("*_scenario.py"))
 MISSING = [name for name in ("launch", "launch_ros", "launch_testing") if importlib.util.find_spec(name) is None]

@@ -14,6 +14,8 @@ from usdrl_ros.messages import skeletons_to_message
 from usdrl_ros.nodes.conversion import message_types
 from usdrl_ros.skeleton.person import Person
 
+pytestmark = pytest.mark.slow
+
 SECOND = 10**9
 COMMON = ("input_reliability:=reliable", "input_depth:=1000", "input_timeout_s:=2.0", "fixed_frame:=map")
 

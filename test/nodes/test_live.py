@@ -18,6 +18,8 @@ from usdrl_ros.evaluation.run import run_bag
 from usdrl_ros.inference.factory import default_model, load_engine
 from usdrl_ros.nodes.live import play_live
 
+pytestmark = pytest.mark.slow
+
 # All ten test takes take a while; the whole set is asked for by hand: USDRL_ALL_TAKES=1.
 TAKES = [f"{person}_{take}" for person in utkinect.TEST_PEOPLE for take in ("e01", "e02")]
 RATES = (3.0, 1.5, 0.75)  # a machine that is too slow for one is given the next

@@ -16,6 +16,8 @@ from usdrl_ros.parameters import parameter_text
 from usdrl_ros.perception_parameters import PARAMETERS
 from usdrl_ros.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 SECOND = 10**9
 STARTED, ENDED = Phase.STARTED, Phase.ENDED
 

@@ -30,6 +30,8 @@ from usdrl_ros.nodes.conversion import message_types
 from usdrl_ros.recording import Recording
 from usdrl_ros.skeleton.person import Person
 
+pytestmark = pytest.mark.slow
+
 SECOND = 10**9
 RELIABLE = ("input_reliability:=reliable", "input_depth:=1000")
 
@@ -188,13 +190,14 @@ def test_fifty_cycles_leave_nothing_behind(domain, model):
                 assert peer.change_state(transition)
             used.append(usage(node.pid))
         settled, last = used[cycles // 5], used[-1]
-        growth_mb = last["MB"] - settled["MB"]
+        # From one cycle to the next memory goes up and down by some MB, so spells of ten are compared.
+        growth_mb = min(one["MB"] for one in used[-10:]) - min(one["MB"] for one in used[10:20])
         print(
             f"\n{cycles} cycles: {settled['MB']:.1f} MB after {cycles // 5}, {last['MB']:.1f} MB at the end "
-            f"({growth_mb / (cycles - cycles // 5) * 1024:+.0f} kB a cycle); threads {settled['threads']:.0f}, "
+            f"(least of ten cycles: {growth_mb:+.1f} MB in {cycles - 20}); threads {settled['threads']:.0f}, "
             f"{last['threads']:.0f}"
         )
-        assert growth_mb < 8
+        assert growth_mb < 4
         assert last["threads"] <= settled["threads"]
         assert node.end() == 0
 

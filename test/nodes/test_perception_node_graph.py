@@ -25,6 +25,8 @@ from usdrl_ros.nodes.conversion import message_types
 from usdrl_ros.nodes.perception import main
 from usdrl_ros.skeleton.person import Person
 
+pytestmark = pytest.mark.slow
+
 SECOND = 10**9
 RELIABLE = ("input_reliability:=reliable", "input_depth:=1000")
 

@@ -24,6 +24,8 @@ from usdrl_ros.skeleton.canonical import to_ntu25
 from usdrl_ros.skeleton.layouts import NTU_25, load_layout
 from usdrl_ros.skeleton.person import Frame, Person
 
+pytestmark = pytest.mark.slow
+
 SECOND = 10**9
 DEFAULTS = {spec.name: spec.default for spec in PARAMETERS}
 
@@ -69,6 +71,22 @@ def test_latency_counts_from_arrival_where_stamps_are_of_another_clock(clock):
     clock.s += 0.2
     assert measured.step(7 * SECOND, 0.1) == pytest.approx(0.2)
     assert measured.step(7 * SECOND, 0.1) is None  # nothing came for it
+
+
+def test_latency_of_two_cameras_whose_stamps_interleave(clock):
+    measured = Statistics()
+    for i in range(10):  # the second camera comes 10 ms after the first, with stamps that are 30 ms older
+        clock.s = 100.0 + 0.1 * i
+        measured.message(i * SECOND // 10, 0.0)
+        clock.s += 0.01
+        measured.message(i * SECOND // 10 - 3 * SECOND // 100, 0.0)
+        clock.s += 0.04
+        assert measured.step(i * SECOND // 10, 0.01) == pytest.approx(0.04)  # since the second camera's message
+    clock.s += 0.1
+    measured.message(0, 0.0)
+    measured.message(-2 * SECOND, 0.0)  # the clock was set back: the one before is forgotten
+    assert measured.step(-SECOND, 0.01) == pytest.approx(0.0)
+    assert measured.step(0, 0.01) is None
 
 
 def test_percentiles_are_numpys(clock):

@@ -44,7 +44,7 @@ def test_unknown_arguments_are_refused(name):
 def test_the_usage_of_the_perception_node_lists_its_parameters():
     usage = run("perception", "--help").stdout
     assert "start_threshold: Probability in excess of this" in usage
-    assert "(a number from 0.01 to 1; default: 0.75)" in usage
+    assert "(a number from 0.01 to 1; default: 0.65)" in usage
 
 
 def test_a_package_that_is_missing_is_named_with_the_command_that_installs_it(tmp_path):

@@ -25,6 +25,8 @@ from usdrl_ros.messages import time_to_ns, vocabulary_to_message
 from usdrl_ros.nodes.replay import main
 from usdrl_ros.recording import Recording, Segment
 
+pytestmark = pytest.mark.slow
+
 SECOND = 10**9
 SKELETONS, TRUTH = "/skeletons", "/usdrl/ground_truth"
 
@@ -112,7 +114,7 @@ def test_same_events_live_as_offline(domain, tmp_path):
     assert [e.position for e in live] == [e.position for e in offline]
 
 
-def test_leaves_out_and_tells_what_it_does_not_play(domain, tmp_path):
+def test_leaves_out_and_reports_what_it_does_not_play(domain, tmp_path):
     foreign = get_typestore(Stores.EMPTY)
     foreign.register(get_types_from_msg("int32 number", "no_such_package/msg/Number"))
     write_recording(scene(seconds=0.5), tmp_path / "part")

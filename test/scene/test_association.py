@@ -44,8 +44,8 @@ def test_people_who_cross_keep_their_ids_in_any_order() -> None:
     assert seen == {("track_1", "track_2")} or seen == {("track_2", "track_1")}
 
 
-def test_those_who_meet_at_one_place_are_told_apart_by_how_they_move() -> None:
-    """One overtakes through the other's very place: only the velocity tells them apart."""
+def test_those_who_meet_at_one_place_are_reported_apart_by_how_they_move() -> None:
+    """One overtakes through the other's very place: only the velocity distinguishes them."""
     associator, seen = Associator(AssociationSettings(duplicate_m=0.0)), set()
     for frame in range(60):
         x = -2.0 + frame / RATE_HZ
@@ -109,7 +109,7 @@ def test_the_gate_is_half_a_metre_and_two_metres_a_second(metres: float, frames:
     assert (ids_of(associator, frames, standing_at(metres, 0)) == ["track_1"]) == same
 
 
-def test_the_trackers_id_tells_between_two_who_are_as_near() -> None:
+def test_the_trackers_id_reports_between_two_who_are_as_near() -> None:
     for hints in (("7", "9"), ("9", "7")):
         associator = Associator()
         assert ids_of(associator, 0, standing_at(-0.2, 0, "7"), standing_at(0.2, 0, "9")) == ["track_1", "track_2"]
@@ -132,7 +132,7 @@ def test_calls_of_one_stamp_show_different_people() -> None:
         assert ids_of(associator, frame, standing_at(0.4, 0)) == ["track_2"]
 
 
-def test_a_late_stamp_is_told_and_a_clock_that_jumps_back_begins_anew() -> None:
+def test_a_late_stamp_is_reported_and_a_clock_that_jumps_back_begins_anew() -> None:
     associator, problems = Associator(), []
     assert ids_of(associator, 60, standing_at(0, 0)) == ["track_1"]
     assert associator.assign(stamp(59), [standing_at(0, 0)], problems) == []
@@ -141,7 +141,7 @@ def test_a_late_stamp_is_told_and_a_clock_that_jumps_back_begins_anew() -> None:
 
 
 @pytest.mark.parametrize("unseen", [np.nan, np.inf, 1e30])
-def test_without_the_pelvis_the_trunk_tells_and_without_a_trunk_nothing_does(unseen: float) -> None:
+def test_without_the_pelvis_the_trunk_reports_and_without_a_trunk_nothing_does(unseen: float) -> None:
     associator, problems = Associator(), []
     assert ids_of(associator, 0, standing_at(0, 0), standing_at(1, 0)) == ["track_1", "track_2"]
     parts = standing_at(1.05, 0)

@@ -235,13 +235,13 @@ def test_a_derived_skeleton_is_near_the_true_one(name: str) -> None:
 
 
 @pytest.mark.parametrize("shape", [(24, 3), (25, 2), (25,), (3, 25)])
-def test_a_wrong_shape_is_told(shape: tuple[int, ...]) -> None:
+def test_a_wrong_shape_is_reported(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="'ntu_25' has 25 joints of x y z, got"):
         load_layout("ntu_25").to_ntu25(np.zeros(shape))
 
 
 @pytest.mark.parametrize("name", ["", "coco", "../layouts/coco_17", "COCO_17"])
-def test_an_unknown_layout_is_told_with_those_that_are_known(name: str) -> None:
+def test_an_unknown_layout_is_reported_with_those_that_are_known(name: str) -> None:
     with pytest.raises(LayoutError, match=f"unknown joint layout '{name}'; known are azure_kinect_32, coco_17, "):
         load_layout(name)
 
@@ -264,7 +264,9 @@ def broken(rules: dict[str, object]) -> dict[str, object]:
         (None, "NoneType"),
     ],
 )
-def test_a_broken_file_is_told(content: object, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_file_is_reported(
+    content: object, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "layouts").mkdir()
     (tmp_path / "layouts" / "mine.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     monkeypatch.setattr(layouts, "data_directory", lambda name: tmp_path)
@@ -317,7 +319,7 @@ def test_by_their_names_joints_go_where_the_layouts_rule_puts_them(name: str) ->
     table = load_layout(name)
     by_name = load_layout(",".join(table.joint_names))
     differ = {joint for joint, a, b in zip(NTU_25, table.matrix, by_name.matrix, strict=True) if not np.allclose(a, b)}
-    judged = {  # what a name cannot tell
+    judged = {  # what a name does not say
         "h36m_17": {"Head", "Neck"},  # its head is the top of it, its neck_base the nose
         "halpe_26": set(),
         "mediapipe_33": {"HandLeft", "HandRight", "ThumbLeft", "ThumbRight"},
@@ -348,7 +350,7 @@ def test_names_are_understood_in_many_spellings(names: str, part: str) -> None:
         assert part_of(name) == part, name
 
 
-def test_a_layout_by_names_leaves_unseen_what_nothing_tells() -> None:
+def test_a_layout_by_names_leaves_unseen_what_no_name_gives() -> None:
     """An upper body: what needs no legs is there."""
     names = "nose, l_sho, r_sho, l_elb, r_elb, l_wri, r_wri"
     layout = load_layout(names)
@@ -369,7 +371,7 @@ def test_a_layout_by_names_leaves_unseen_what_nothing_tells() -> None:
         ("," * 500, "501 joint names, expected at most 200"),
     ],
 )
-def test_names_that_are_not_enough_are_told(names: str, says: str) -> None:
+def test_names_that_are_not_enough_are_reported(names: str, says: str) -> None:
     with pytest.raises(LayoutError, match=f"joint names '{names}' cannot be used: .*{says}|^{says}"):
         load_layout(names)
 

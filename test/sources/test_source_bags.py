@@ -72,10 +72,10 @@ def made(store: Typestore, kind: str, **fields: Any) -> Any:
     )
 
 
-def write(path: Path, store: Typestore, topic: str, kind: str, told: list[tuple[int, Any]]) -> Path:
+def write(path: Path, store: Typestore, topic: str, kind: str, sent: list[tuple[int, Any]]) -> Path:
     with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
         connection = writer.add_connection(topic, kind, typestore=store)
-        for stamp_ns, message in told:
+        for stamp_ns, message in sent:
             writer.write(connection, stamp_ns, store.serialize_cdr(message, kind))
     return path
 
@@ -83,11 +83,11 @@ def write(path: Path, store: Typestore, topic: str, kind: str, told: list[tuple[
 @pytest.mark.parametrize("source", LAYOUTS)
 def test_every_sources_bag_is_read_as_it_was_written(source: str, store: Typestore, tmp_path: Path) -> None:
     scene = play({"1": ["wave"], "2": ["clap"]}, seed=1, rate_hz=5.0, idle_s=(0.1, 0.2))
-    seen, told = seen_by(source, scene), []
+    seen, sent = seen_by(source, scene), []
     for t, seconds in enumerate(scene.stamps):
         stamp_ns = BEGIN_NS + round(seconds * 1e9)
         people = {name: joints[t].astype(np.float32) for name, joints in seen.items()}
-        told += [
+        sent += [
             (stamp_ns, message)
             for message in messages(
                 source, lambda kind, /, **fields: made(store, kind, **fields), stamp_ns, "cam", people
@@ -96,7 +96,7 @@ def test_every_sources_bag_is_read_as_it_was_written(source: str, store: Typesto
     kind = load_source(source).message_types[0]
     reader = SourceReader(load_source(source))
     found: dict[str, list[np.ndarray]] = {}
-    bag_path = write(tmp_path / "bag", store, "/people", kind, told)
+    bag_path = write(tmp_path / "bag", store, "/people", kind, sent)
     if source != "azure_kinect":  # markers may be of anything: its topic must have the source's name
         assert find_skeletons(bag_path, read_topics(bag_path)) == (load_source(source), "/people")
     for _, record_ns, message in read_messages(bag_path):
@@ -139,7 +139,7 @@ def test_zed_samples_give_the_events_of_our_own_message(shared_data: Path, store
         for recording in sorted(recordings, key=lambda recording: recording.stamps[-1])[-2:]:
             joints = {name: (places @ turn).astype(np.float32) for name, places in recording.joints.items()}
             numbers = {name: str(number) for number, name in enumerate(joints, 1)}
-            told = []
+            sent = []
             for t, seconds in enumerate(recording.stamps):
                 stamp_ns = BEGIN_NS + round(seconds * 1e9)
                 objects = [
@@ -147,8 +147,8 @@ def test_zed_samples_give_the_events_of_our_own_message(shared_data: Path, store
                     for name, places in joints.items()
                     if not np.isnan(places[t]).all()
                 ]
-                told.append((stamp_ns, make(kind, header=header(make, stamp_ns, "camera"), objects=objects)))
-            bag = write(tmp_path / f"zed_{recording.name}", store, load_source("zed").topic, kind, told)
+                sent.append((stamp_ns, make(kind, header=header(make, stamp_ns, "camera"), objects=objects)))
+            bag = write(tmp_path / f"zed_{recording.name}", store, load_source("zed").topic, kind, sent)
             found = run_bag(bag, engine, EvaluationOptions(settings=easily))
 
             named = {numbers[name]: places for name, places in joints.items()}

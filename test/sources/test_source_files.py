@@ -1,9 +1,11 @@
-"""Files of sources: those that are shipped, one of one's own, and every fault told with file and key."""
+"""Files of sources: those that are shipped, one of one's own, and every fault reported with file and key."""
 
 from __future__ import annotations
 
+import os
 import re
 import textwrap
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -57,7 +59,7 @@ def test_the_sources_that_are_shipped() -> None:
 
 
 @pytest.mark.parametrize("name", source_names())
-def test_a_shipped_source_tells_all_that_a_user_needs(name: str) -> None:
+def test_a_shipped_source_reports_all_that_a_user_needs(name: str) -> None:
     source = load_source(name)
     assert source.name == name
     assert source.description
@@ -97,14 +99,14 @@ def test_the_template_is_a_source_and_names_every_key() -> None:
 def test_every_default_that_the_template_shows_is_the_default() -> None:
     """Its keys with # before them, taken as keys, change nothing."""
     path = data_directory("config") / "sources" / "template.yaml"
-    told = load_source(str(path))
+    source = load_source(str(path))
     shown = dict(re.findall(r"^\s*# ([a-z]\w*): ([^#\n]+)$", path.read_text(encoding="utf-8"), re.MULTILINE))
     examples = (
         "packages no_id frame_id keep values confidences confidence index name names layout person_stride".split()
     )
     for key, text in shown.items():
         if key not in examples:
-            value = getattr(told, key, None) if hasattr(told, key) else getattr(told.joints, key)
+            value = getattr(source, key, None) if hasattr(source, key) else getattr(source.joints, key)
             value = sorted(value) if isinstance(value, frozenset) else value
             assert yaml.safe_load(text) == value, key
     assert len(shown.keys() - set(examples)) == 15
@@ -183,11 +185,11 @@ FAULTS = [
     ({"joints.values": "v"}, "joints: expected either values .* or elements"),
     ({"joints.elements": None}, "joints: expected either values .* or elements"),
     ({"joints.elements": None, "joints.values": "v"}, "joints.position: is for a list of joints"),
-    ({"joints.index": "id", "joints.name": "name"}, "joints.name: is told besides index"),
+    ({"joints.index": "id", "joints.name": "name"}, "joints.name: is given besides index"),
     ({"joints.person_stride": 100}, "joints.person_stride: needs index"),
     ({"joints.person_stride": 100, "joints.index": "id"}, "joints.person_stride: is for one list of all people"),
     ({"joints.person_stride": 9, "joints.index": "id", "people": None}, "joints.person_stride: makes the person's id"),
-    ({"joints.confidence": "c", "joints.confidences": "c"}, "joints.confidences: is told besides confidence"),
+    ({"joints.confidence": "c", "joints.confidences": "c"}, "joints.confidences: is given besides confidence"),
     ({"joints.unseen_below": 0.2}, "joints.unseen_below: needs confidence"),
     ({"joints.unseen": ["left_out"]}, "joints.unseen: is left_out, which needs index or name"),
     ({"joints.unseen": ["black"]}, "joints.unseen: holds 'black', expected nan, zeros"),
@@ -201,12 +203,12 @@ FAULTS = [
     ({"layout": {"field": "layout"}}, "layout.person_field: is missing"),
     ({"layout": {"person_field": "f", "names": {1: "coco"}}}, "layout.names.1: unknown joint layout 'coco'"),
     ({"association": "sometimes"}, "association: is 'sometimes', expected one of never, missing, always"),
-    ({"association": "never", "person": None}, "association: is 'never', but person.id is not told"),
+    ({"association": "never", "person": None}, "association: is 'never', but person.id is not given"),
 ]
 
 
 @pytest.mark.parametrize(("changes", "says"), FAULTS, ids=[says[:50] for _, says in FAULTS])
-def test_a_fault_is_told_with_file_and_key(changes: dict[str, Any], says: str, tmp_path: Path) -> None:
+def test_a_fault_is_reported_with_file_and_key(changes: dict[str, Any], says: str, tmp_path: Path) -> None:
     path = written(tmp_path, changed(changes))
     with pytest.raises(SourceError, match=rf"^source file {re.escape(path)}: .*{says}"):
         load_source(path)
@@ -217,10 +219,10 @@ def test_a_fault_is_told_with_file_and_key(changes: dict[str, Any], says: str, t
     [
         ("", "is empty, expected keys with values"),
         ("[1, 2]", r"is \[1, 2\], expected keys with values"),
-        ("a: [", "is no YAML"),
-        ("topic: a\naxes: flu\ntopic: b", "is no YAML: the key 'topic' stands twice .*line 1"),
-        ("{a: 1}: 2", "is no YAML"),
-        ("topic: !!python/object/apply:os.getcwd []", "is no YAML: could not determine a constructor"),
+        ("a: [", "is not valid YAML"),
+        ("topic: a\naxes: flu\ntopic: b", "is not valid YAML: line 3, column 1: the key 'topic' occurs twice"),
+        ("{a: 1}: 2", "is not valid YAML"),
+        ("topic: !!python/object/apply:os.getcwd []", "is not valid YAML: .*could not determine a constructor"),
     ],
 )
 def test_what_is_no_source_at_all(content: str, says: str, tmp_path: Path) -> None:
@@ -228,10 +230,39 @@ def test_what_is_no_source_at_all(content: str, says: str, tmp_path: Path) -> No
         load_source(written(tmp_path, content))
 
 
-def test_a_source_that_is_not_there_is_told_with_those_that_are() -> None:
+BOMB = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in pairwise("abcdefghi"))
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (BOMB, "aliases resolve to more than"),
+        ("&a\ntopic: *a\n", "aliases resolve to more than"),
+        ("topic: " + "[" * 5000 + "]" * 5000, "nest"),
+        ("topic: a\n" * 200_000, "larger than"),
+        ("topic: \x00", "is not valid YAML"),
+    ],
+    ids=["bomb", "itself", "deep", "large", "control"],
+)  # fmt: skip
+def test_files_that_would_cost_memory_or_time_are_refused(content: str, says: str, tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=says) as error:
+        load_source(written(tmp_path, content))
+    assert len(str(error.value)) < 1000
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.yaml")
+    (tmp_path / "zero.yaml").symlink_to("/dev/zero")
+    (tmp_path / "folder.yaml").mkdir()
+    for name in ("fifo", "zero", "folder"):
+        with pytest.raises(SourceError, match=r"is a .*, expected a YAML file$"):
+            load_source(str(tmp_path / f"{name}.yaml"))
+
+
+def test_a_source_that_is_not_there_is_reported_with_those_that_are() -> None:
     with pytest.raises(SourceError, match=r"unknown source 'zet': did you mean 'zed'\? known are azure.*, zed"):
         load_source("zet")
-    with pytest.raises(SourceError, match=r"/nowhere/mine\.yaml cannot be read: No such file"):
+    with pytest.raises(SourceError, match=r"/nowhere/mine\.yaml: cannot be read: No such file"):
         load_source("/nowhere/mine.yaml")
     with pytest.raises(SourceError, match="unknown source ''"):
         load_source("")

@@ -21,7 +21,7 @@ from usdrl_ros.recognizer import Recognizer
 from usdrl_ros.skeleton.layouts import load_layout
 from usdrl_ros.sources.reader import SourceReader, load_source
 
-pytestmark = pytest.mark.usefixtures("interface_packages")
+pytestmark = [pytest.mark.usefixtures("interface_packages"), pytest.mark.slow]
 
 RATE_HZ = 20.0
 BEGIN_NS = 50_000_000_000
@@ -77,7 +77,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def counted(peer: Peer) -> dict[str, int]:
-    """The faults that the node has told, by cause; not that the machine is slow."""
+    """The faults that the node has reported, by cause; not that the machine is slow."""
     found = {key: value for key, value in peer.diagnostics().items() if key.startswith("problem.")}
     causes = {key.removeprefix("problem."): int(value) for key, value in found.items()}
     return {cause: count for cause, count in causes.items() if cause != "over_budget"}
@@ -96,58 +96,57 @@ def listening(source: str, model: Any) -> Iterator[tuple[Program, Peer, Any]]:
 
 
 def faulty(source: str) -> dict[str, Any]:
-    """Messages of one person with a fault each, by the cause that tells of it."""
+    """Messages of one person with a fault each, by its cause."""
     layout = load_layout(LAYOUTS[source])
     joints = in_layout(pose(), layout).astype(np.float32)
 
-    def told(people: dict[str, np.ndarray] | None = None, stamp_ns: int = 60 * 10**9) -> Any:
+    def sent(people: dict[str, np.ndarray] | None = None, stamp_ns: int = 60 * 10**9) -> Any:
         return messages(source, real, stamp_ns, "camera", {"7": joints} if people is None else people)[0]
 
     infinite, unseen, far = joints.copy(), np.full_like(joints, np.nan), joints * np.float32(1e8)
     infinite[2] = np.inf
-    found = {"not_finite": told({"7": infinite}), "nothing_seen": told({"7": unseen}), "far_away": told({"7": far})}
-    if source == "opendr_3d":  # of it, association tells
-        found["no_trunk"] = found.pop("nothing_seen")
+    found = {"not_finite": sent({"7": infinite}), "nothing_seen": sent({"7": unseen}), "far_away": sent({"7": far})}
+    if source == "opendr_3d":  # association leaves out who is that far away
         del found["far_away"]
     if source == "yolo_3d":  # what is NaN is left out of its list
-        found["nothing_seen"] = told({"7": unseen})
+        found["nothing_seen"] = sent({"7": unseen})
     if source != "opendr_3d":
-        found["no_stamp"] = told(stamp_ns=0)
+        found["no_stamp"] = sent(stamp_ns=0)
     if source == "skeletons":
-        found["unknown_layout"] = told()
+        found["unknown_layout"] = sent()
         found["unknown_layout"].layout = "/etc/passwd"
-        found["wrong_size"] = told()
+        found["wrong_size"] = sent()
         found["wrong_size"].skeletons[0].positions = [1.0]
-        found["no_person_id"] = told({"": joints})
-        found["repeated_person"] = told()
+        found["no_person_id"] = sent({"": joints})
+        found["repeated_person"] = sent()
         found["repeated_person"].skeletons *= 2
     if source == "zed":
-        found["unknown_layout"] = told()
+        found["unknown_layout"] = sent()
         found["unknown_layout"].objects[0].body_format = 9
-        found["repeated_person"] = told()
+        found["repeated_person"] = sent()
         found["repeated_person"].objects *= 2
     if source == "yolo_3d":
-        found["unknown_joint"] = told()
+        found["unknown_joint"] = sent()
         found["unknown_joint"].detections[0].keypoints3d.data[0].id = -4
-        found["repeated_joint"] = told()
+        found["repeated_joint"] = sent()
         found["repeated_joint"].detections[0].keypoints3d.data[0].id = 3
-        found["odd_confidence"] = told()
+        found["odd_confidence"] = sent()
         found["odd_confidence"].detections[0].keypoints3d.data[0].score = 55.0
-        found["several_frames"] = told({"7": joints, "8": joints})
+        found["several_frames"] = sent({"7": joints, "8": joints})
         found["several_frames"].detections[0].keypoints3d.frame_id = "elsewhere"
     if source == "azure_kinect":
-        found["wrong_size"] = told()
+        found["wrong_size"] = sent()
         found["wrong_size"].markers.pop()
-        found["unknown_joint"] = told()
+        found["unknown_joint"] = sent()
         found["unknown_joint"].markers.append(copy.deepcopy(found["unknown_joint"].markers[-1]))
         found["unknown_joint"].markers[-1].id += 50
     if source == "opendr_3d":
-        found["unknown_joint"] = told()
+        found["unknown_joint"] = sent()
         found["unknown_joint"].keypoint_list[0].kpt_name = "tail"
     if source == "hi_ros":
-        found["repeated_person"] = told()
+        found["repeated_person"] = sent()
         found["repeated_person"].skeletons *= 2
-        found["repeated_joint"] = told()
+        found["repeated_joint"] = sent()
         found["repeated_joint"].skeletons[0].markers[0].name = "RElbow"
     return found
 

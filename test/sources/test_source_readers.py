@@ -38,7 +38,7 @@ def joints_of(source: str, seed: int = 0) -> np.ndarray:
 
 
 def named(source: str, joints: np.ndarray) -> np.ndarray:
-    """The joints that are read: where names tell them, those that are known by their names; heels are not."""
+    """The joints that are read: where names identify them, those whose names are known; heels are not."""
     if source != "hi_ros":
         return joints
     return joints[[number for number, name in enumerate(BODY_25) if is_joint(name)]]
@@ -100,9 +100,9 @@ class Hands:
         return Predictions(np.concatenate([0 * logits[..., :1], logits], -1), logits.mean(1), logits.mean(1))
 
 
-def events_of(reading: Named, told: list[list[Any]], stamps: list[int]) -> list[tuple]:
+def events_of(reading: Named, sent: list[list[Any]], stamps: list[int]) -> list[tuple]:
     recognizer, events = Recognizer(Hands(), Settings(rate=5.0)), []
-    for of_instant, stamp_ns in zip(told, stamps, strict=True):
+    for of_instant, stamp_ns in zip(sent, stamps, strict=True):
         for message in of_instant:
             frame = reading.reader.read(message, stamp_ns)
             assert frame.problems == []
@@ -115,16 +115,16 @@ def events_of(reading: Named, told: list[list[Any]], stamps: list[int]) -> list[
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_the_same_motion_gives_the_events_of_our_own_message(source: str) -> None:
-    """The actors' scene in the source's own layout and axes, told by its messages and by a SkeletonArray."""
+    """The actors' scene in the source's own layout and axes, in its messages and in a SkeletonArray."""
     scene = play({"1": ["wave", "throw"], "2": ["clap", "wave"]}, seed=2, rate_hz=10.0, idle_s=(0.5, 1.0))
     seen = seen_by(source, scene)
     stamps = [10**9 + round(seconds * 1e9) for seconds in scene.stamps]
-    told, ours = [], []
+    sent, ours = [], []
     for t, stamp_ns in enumerate(stamps):
         people = {name: joints[t].astype(np.float32) for name, joints in seen.items()}
-        told.append(messages(source, plain, stamp_ns, "camera", people))
+        sent.append(messages(source, plain, stamp_ns, "camera", people))
         ours.append([skeleton_array(stamp_ns, LAYOUTS[source], people)])
-    found = events_of(reader(source), told, stamps)
+    found = events_of(reader(source), sent, stamps)
     expected = events_of(reader("skeletons"), ours, stamps)
     assert len({event[1:3] for event in expected}) >= 2  # else the comparison would say little
     if source == "opendr_3d":  # it gets ids of its own
@@ -202,13 +202,13 @@ def set_position(source: str, message: Any, value: Any) -> None:
         place.x = place.y = place.z = value
 
 
-def told(source: str) -> list[Any]:
+def sent_by(source: str) -> list[Any]:
     return messages(source, plain, STAMP, "camera", {"1": joints_of(source), "2": joints_of(source, 1)})
 
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_joint_that_is_nan_is_unseen(source: str) -> None:
-    found = told(source)
+    found = sent_by(source)
     set_position(source, found[0], float("nan"))
     people, causes, _ = all_people(reader(source), found)
     assert causes == []
@@ -218,8 +218,8 @@ def test_a_joint_that_is_nan_is_unseen(source: str) -> None:
 
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("value", [float("inf"), -float("inf"), 1e300])
-def test_infinite_and_huge_numbers_count_as_unseen_and_are_told(source: str, value: float) -> None:
-    found = told(source)
+def test_infinite_and_huge_numbers_count_as_unseen_and_are_reported(source: str, value: float) -> None:
+    found = sent_by(source)
     set_position(source, found[0], value)
     people, causes, _ = all_people(reader(source), found)
     assert causes == ["not_finite"]
@@ -230,7 +230,7 @@ def test_infinite_and_huge_numbers_count_as_unseen_and_are_told(source: str, val
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("value", ["three", [1, 2], {}, object()])
 def test_what_is_no_number_takes_that_person_alone(source: str, value: Any) -> None:
-    found = told(source)
+    found = sent_by(source)
     if source == "skeletons":
         found[0].skeletons[0].positions = list(found[0].skeletons[0].positions)
     set_position(source, found[0], value)
@@ -243,11 +243,11 @@ def test_what_is_no_number_takes_that_person_alone(source: str, value: Any) -> N
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_joint_too_few(source: str) -> None:
     """Told, except where unseen joints are left out of the list."""
-    found = told(source)
+    found = sent_by(source)
     lose_a_joint(source, found[0])
     reading = reader(source)
     if source == "hi_ros":  # it knows the joints that have been named
-        reading.read(told(source)[0])
+        reading.read(sent_by(source)[0])
     people, causes, _ = all_people(reading, found)
     if source in ("yolo_3d", "opendr_3d", "hi_ros"):
         assert causes == []
@@ -259,7 +259,7 @@ def test_a_joint_too_few(source: str) -> None:
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_no_joint_at_all(source: str) -> None:
-    found = told(source)
+    found = sent_by(source)
     if source == "skeletons":
         found[0].skeletons[0].positions = []
     elif source == "azure_kinect":
@@ -269,7 +269,7 @@ def test_no_joint_at_all(source: str) -> None:
     people, causes, _ = all_people(reader(source), found)
     if source == "azure_kinect":  # who has no marker is not there
         assert ([person.person_id for person in people], causes) == (["2"], [])
-    elif source == "yolo_3d":  # a person of whom no joint is seen: the recognizer tells so
+    elif source == "yolo_3d":  # a person of whom no joint is seen: the recognizer reports it
         assert np.isnan(people[0].joints).all()
     else:
         assert len(people) == 1
@@ -278,7 +278,7 @@ def test_no_joint_at_all(source: str) -> None:
 
 @pytest.mark.parametrize("source", NAMED)
 def test_two_of_one_id(source: str) -> None:
-    found = told(source)
+    found = sent_by(source)
     if source == "azure_kinect":
         found[0].markers += messages(source, plain, STAMP, "camera", {"1": joints_of(source)})[0].markers
         people, causes, _ = all_people(reader(source), found)
@@ -294,8 +294,8 @@ def test_two_of_one_id(source: str) -> None:
 
 
 @pytest.mark.parametrize(("source", "none"), [("skeletons", ""), ("zed", -1), ("yolo_3d", ""), ("hi_ros", -1)])
-def test_who_has_no_id_gets_one_or_is_told(source: str, none: Any) -> None:
-    found = told(source)
+def test_who_has_no_id_gets_one_or_is_reported(source: str, none: Any) -> None:
+    found = sent_by(source)
     setattr(first_person(source, found[0]), load_source(source).person.id, none)
     for association, ids, causes in (
         ("on", ["track_1", "track_2"], []),
@@ -308,7 +308,7 @@ def test_who_has_no_id_gets_one_or_is_told(source: str, none: Any) -> None:
 
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("message", [None, 3, "text", [], SimpleNamespace(), SimpleNamespace(header=None)])
-def test_what_is_no_such_message_is_told_and_not_raised(source: str, message: Any) -> None:
+def test_what_is_no_such_message_is_reported_and_not_raised(source: str, message: Any) -> None:
     frame = reader(source).read(message, STAMP)
     assert (frame.stamp_ns, frame.people) == (0, [])  # it is not known when it was
     assert {problem.cause for problem in frame.problems} <= {"missing_field", "malformed"}
@@ -317,9 +317,9 @@ def test_what_is_no_such_message_is_told_and_not_raised(source: str, message: An
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_field_less_in_a_person_takes_that_person_alone(source: str) -> None:
-    fields = vars(first_person(source, told(source)[0]))
+    fields = vars(first_person(source, sent_by(source)[0]))
     for field in fields:
-        found = told(source)
+        found = sent_by(source)
         delattr(first_person(source, found[0]), field)
         people, causes, _ = all_people(reader(source), found)
         whole = (
@@ -329,7 +329,7 @@ def test_a_field_less_in_a_person_takes_that_person_alone(source: str) -> None:
         )
         assert len(people) == whole.get(field, 1 if causes else 2), field
         assert set(causes) <= {"missing_field"}, field
-    header_lost = told(source)[0]
+    header_lost = sent_by(source)[0]
     if hasattr(header_lost, "header"):
         del header_lost.header
         frame = reader(source).read(header_lost, STAMP)
@@ -363,7 +363,7 @@ def test_messages_of_one_person_each_show_one_instant() -> None:
     assert len({person_id for _, person_id in seen}) == 3
 
 
-def test_messages_that_waited_and_come_in_one_burst_are_told_apart() -> None:
+def test_messages_that_waited_and_come_in_one_burst_are_reported_apart() -> None:
     """Three images of two people, all within 3 ms after a hitch: whoever is seen again is of the next image."""
     source, stamps = reader("opendr_3d"), []
     for image in range(3):
@@ -406,7 +406,7 @@ def test_zed_people_who_do_not_count_are_left_out(fields: dict[str, Any], there:
     assert frame.problems == []
 
 
-def test_zed_tells_the_layout_of_each_person() -> None:
+def test_zed_reports_the_layout_of_each_person() -> None:
     layouts = ("openpose_coco_18", "zed_body_34", "zed_body_38")
     objects = []
     for number, layout in enumerate(layouts):
@@ -421,12 +421,12 @@ def test_zed_tells_the_layout_of_each_person() -> None:
 
 
 def test_yolo_keeps_people_only_and_the_frame_of_their_joints() -> None:
-    (message,) = told("yolo_3d")
+    (message,) = sent_by("yolo_3d")
     message.detections[0].class_name = "chair"
     frame = reader("yolo_3d").read(message)
     assert ([person.person_id for person in frame.people], frame.frame_id, frame.problems) == (["2"], "camera", [])
     np.testing.assert_allclose(frame.people[0].confidence, 0.9, atol=1e-6)
-    (message,) = told("yolo_3d")
+    (message,) = sent_by("yolo_3d")
     message.detections[1].keypoints3d.frame_id = "map"
     frame = reader("yolo_3d").read(message)
     assert [person.person_id for person in frame.people] == ["1"]
@@ -436,7 +436,7 @@ def test_yolo_keeps_people_only_and_the_frame_of_their_joints() -> None:
 def test_yolo_people_without_key_points_decide_nothing() -> None:
     """A box without key points has no frame: the people beside it are used, whatever their order."""
     for order in ((0, 1), (1, 0)):
-        (message,) = told("yolo_3d")
+        (message,) = sent_by("yolo_3d")
         box = message.detections[0]
         box.keypoints3d.data.clear()
         box.keypoints3d.frame_id = ""
@@ -464,7 +464,7 @@ def test_zed_without_tracking_gets_ids_by_motion() -> None:
 
 @pytest.mark.parametrize(("number", "cause"), [(0, "unknown_joint"), (18, "unknown_joint"), (2, "repeated_joint")])
 def test_yolo_joints_with_a_wrong_number_are_left_out(number: int, cause: str) -> None:
-    (message,) = told("yolo_3d")
+    (message,) = sent_by("yolo_3d")
     message.detections[0].keypoints3d.data[5].id = number
     frame = reader("yolo_3d").read(message)
     assert [problem.cause for problem in frame.problems] == [cause]
@@ -472,8 +472,8 @@ def test_yolo_joints_with_a_wrong_number_are_left_out(number: int, cause: str) -
     np.testing.assert_array_equal(frame.people[0].joints[1], joints_of("yolo_3d")[1])
 
 
-def test_confidences_beyond_their_range_are_told() -> None:
-    (message,) = told("yolo_3d")
+def test_confidences_beyond_their_range_are_reported() -> None:
+    (message,) = sent_by("yolo_3d")
     message.detections[0].keypoints3d.data[5].score = 87.0
     frame = reader("yolo_3d").read(message)
     (problem,) = frame.problems
@@ -482,14 +482,14 @@ def test_confidences_beyond_their_range_are_told() -> None:
 
 
 def test_azure_markers_that_take_away_are_no_joints() -> None:
-    (message,) = told("azure_kinect")
+    (message,) = sent_by("azure_kinect")
     message.markers.insert(0, plain("", header=message.markers[0].header, action=3, id=0, pose=None))
     frame = reader("azure_kinect").read(message)
     assert ([person.person_id for person in frame.people], frame.problems) == (["1", "2"], [])
 
 
 def test_hi_ros_joints_are_known_by_their_names_in_any_order() -> None:
-    (message,) = told("hi_ros")
+    (message,) = sent_by("hi_ros")
     rng = np.random.default_rng(3)
     expected = load_layout(",".join(BODY_25)).to_ntu25(joints_of("hi_ros"))
     rng.shuffle(message.skeletons[0].markers)
@@ -499,8 +499,8 @@ def test_hi_ros_joints_are_known_by_their_names_in_any_order() -> None:
     np.testing.assert_allclose(mapped[0], expected[0], atol=1e-6)
 
 
-def test_hi_ros_without_names_is_told_and_read_by_a_layout_of_ones_own() -> None:
-    (message,) = told("hi_ros")
+def test_hi_ros_without_names_is_reported_and_read_by_a_layout_of_ones_own() -> None:
+    (message,) = sent_by("hi_ros")
     for skeleton in message.skeletons:
         for marker in skeleton.markers:
             marker.name = ""
@@ -514,7 +514,7 @@ def test_hi_ros_without_names_is_told_and_read_by_a_layout_of_ones_own() -> None
 def test_a_layout_may_be_given_instead_of_the_sources(source: str) -> None:
     """The joints' names in their order say what the preset says."""
     names = ",".join(load_layout(LAYOUTS[source]).joint_names)
-    people, causes, _ = all_people(reader(source, layout=names), told(source))
+    people, causes, _ = all_people(reader(source, layout=names), sent_by(source))
     assert causes == []
     assert {person.layout for person in people} == {names}
 
@@ -548,7 +548,7 @@ def test_without_scipy_association_is_refused_and_the_rest_goes_on(monkeypatch: 
     monkeypatch.setitem(sys.modules, "scipy", None)
     with pytest.raises(SourceError, match=r"association needs scipy.*python3-scipy .apt. or scipy .pip."):
         reader("zed")
-    assert len(reader("zed", association="off").read(told("zed")[0]).people) == 2
+    assert len(reader("zed", association="off").read(sent_by("zed")[0]).people) == 2
 
 
 @pytest.mark.parametrize("name", [*source_names(), "template"])
@@ -602,7 +602,7 @@ def test_whatever_stands_in_a_message_nothing_is_raised(source: str) -> None:
     rng = np.random.default_rng(1)
     reading, recognizer = reader(source), Recognizer(Hands(), Settings())
     for turn in range(150):
-        message = told(source)[0]
+        message = sent_by(source)[0]
         for _ in range(rng.integers(1, 4)):
             of = places(message, [])
             holder, key = of[rng.integers(0, min(len(of), 40 if turn % 2 else len(of)))]

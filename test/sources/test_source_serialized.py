@@ -38,7 +38,7 @@ def rosidl_type(description: Any) -> str:
 
 
 def classes(types: Typestore) -> Any:
-    """What stands for rclpy's classes: they tell their fields."""
+    """What stands for rclpy's classes: they name their fields."""
 
     def message_class(kind: str) -> Any:
         fields = {name: rosidl_type(of) for name, of in types.fielddefs[kind][1]}
@@ -54,7 +54,9 @@ def never(data: bytes) -> Any:
 def serialized(source: str, types: Typestore, people: int = 3, frame_id: str = "camera") -> tuple[bytes, Any]:
     """A message of a source with all its other fields filled, and rosbags' reading of it."""
     rng, layout = np.random.default_rng(people), load_layout(LAYOUTS[source])
-    told = {str(k): in_layout(rng.normal(0, 0.3, (25, 3)), layout).astype(np.float32) for k in range(1, people + 1)}
+    people_of = {
+        str(k): in_layout(rng.normal(0, 0.3, (25, 3)), layout).astype(np.float32) for k in range(1, people + 1)
+    }
 
     def make(kind: str, /, **fields: Any) -> Any:
         for name, of in types.fielddefs[kind][1]:
@@ -65,7 +67,7 @@ def serialized(source: str, types: Typestore, people: int = 3, frame_id: str = "
         return made(types, kind, **fields)
 
     kind = load_source(source).message_types[0]
-    message = messages(source, make, STAMP, frame_id, told)[0]
+    message = messages(source, make, STAMP, frame_id, people_of)[0]
     data = bytes(types.serialize_cdr(message, kind))
     return data, types.deserialize_cdr(data, kind)
 
@@ -92,17 +94,17 @@ def test_what_is_walked_over_is_what_is_read_whole(source: str, people: int, fra
 
 
 @pytest.mark.parametrize("source", LAYOUTS)
-def test_damaged_messages_are_told_and_never_raise(source: str, store: Typestore) -> None:  # noqa: F811
+def test_damaged_messages_are_reported_and_never_raise(source: str, store: Typestore) -> None:  # noqa: F811
     """Cut off anywhere, or with any byte changed: people may be wrong, and the reader goes on."""
     data, _ = serialized(source, store, people=2)
     reader = SourceReader(load_source(source))
     decode = decoder(load_source(source), load_source(source).message_types[0], classes(store), lambda data: None)
     rng = np.random.default_rng(0)
-    told = 0
+    faulty = 0
     for cut in rng.integers(0, len(data) - 8, 60):
         frame = reader.read_serialized(data[:cut], decode, STAMP)
-        told += bool(frame.problems)
-    assert told == 60
+        faulty += bool(frame.problems)
+    assert faulty == 60
     for _ in range(300):
         broken = bytearray(data)
         broken[rng.integers(0, len(data))] = rng.integers(0, 256)
@@ -116,14 +118,14 @@ def test_other_encodings_are_read_whole(store: Typestore) -> None:  # noqa: F811
     assert decode(data) is not whole
 
 
-@pytest.mark.parametrize("told", [{"header": "std_msgs/Header"}, {"header": "std_msgs/Header", "objects": "wstring"}])
-def test_messages_that_cannot_be_walked_over_are_read_whole(told: dict[str, str], store: Typestore) -> None:  # noqa: F811
-    """Without a field that the source names, the reader tells of it; wide strings have no fixed way."""
+@pytest.mark.parametrize("fields", [{"header": "std_msgs/Header"}, {"header": "std_msgs/Header", "objects": "wstring"}])
+def test_messages_that_cannot_be_walked_over_are_read_whole(fields: dict[str, str], store: Typestore) -> None:  # noqa: F811
+    """Without a field that the source names, the reader reports it; wide strings have no fixed way."""
     others = classes(store)
 
     def message_class(kind: str) -> Any:
         if kind == "zed_msgs/msg/ObjectsStamped":
-            return SimpleNamespace(get_fields_and_field_types=lambda: told)
+            return SimpleNamespace(get_fields_and_field_types=lambda: fields)
         return others(kind)
 
     assert decoder(load_source("zed"), "zed_msgs/msg/ObjectsStamped", message_class, never) is never

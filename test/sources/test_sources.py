@@ -58,7 +58,7 @@ def test_stamps_are_exact(sec: int, nanosec: int) -> None:
         (skeleton("a"), "repeated_person", "person 'a' ignored: the id occurs twice"),
     ],
 )
-def test_what_is_wrong_is_told_and_the_others_are_taken(wrong: SimpleNamespace, cause: str, says: str) -> None:
+def test_what_is_wrong_is_reported_and_the_others_are_taken(wrong: SimpleNamespace, cause: str, says: str) -> None:
     frame = read_skeleton_array(message(skeleton("a"), wrong, skeleton("b")))
     assert [person.person_id for person in frame.people] == ["a", "b"]
     (problem,) = frame.problems
@@ -73,7 +73,7 @@ def test_a_malformed_namesake_does_not_take_the_place_of_the_right_one() -> None
 
 
 @pytest.mark.parametrize("layout", ["", "kinect"])
-def test_an_unknown_layout_is_told_with_those_that_are_known(layout: str) -> None:
+def test_an_unknown_layout_is_reported_with_those_that_are_known(layout: str) -> None:
     frame = read_skeleton_array(message(skeleton("a"), layout=layout))
     assert frame.people == []
     assert frame.stamp_ns == 3_000_000_007

@@ -74,7 +74,8 @@ def test_rows_are_made_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyP
     arguments = [str(CONFIG), "--checkpoint", "x", "--output", str(tmp_path), "--rows"]
     assert main([*arguments, "recipe"]) == 0
     assert main([*arguments, "recipe", "no_styles"]) == 0
-    assert made == [("recipe", 0), ("no_styles", 0)]
+    seeds = load(AblationConfig, CONFIG).seeds
+    assert made == [(name, seed) for name in ("recipe", "no_styles") for seed in seeds]
     assert set(json.loads((tmp_path / "ablation.json").read_text())) == {"recipe", "no_styles"}
     assert "hri-2's recipe | 50.0" in capsys.readouterr().out
     assert main([*arguments, "nonsense"]) == 1

@@ -99,7 +99,7 @@ def test_frames_are_found_in_batches_of_more_frames_than_single_precision_counts
 
 
 def test_crops_are_drawn_as_published() -> None:
-    """Ratio U(0.1, 1), at least 64 frames, anywhere: read off a clip whose joints tell their frame."""
+    """Ratio U(0.1, 1), at least 64 frames, anywhere: read off a clip whose joints hold the number of their frame."""
     frames = 200
     counting = np.broadcast_to(np.arange(frames)[:, None, None, None], (frames, 1, 17, 3))
     batch = batch_of(*[counting] * 3000)

@@ -18,6 +18,8 @@ from bench import engines, inference, message_to_event, networks, peer, steps, s
 from bench.timing import Times, processor, take_turns  # noqa: E402
 from usdrl_ros.inference.factory import default_model, load_engine  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> networks.Network:

@@ -64,7 +64,7 @@ ARCHIVES = {
 }
 """The archives of the published benchmarks, and the sets that they are prepared from."""
 SPLITS_IN_FILES = {"pku_mmd": {"cross_subject"}, "ntu_2d": {"cross_subject", "cross_view", "cross_setup"}}
-"""Splits that are told by the data sets' own files, not by their readers."""
+"""Splits that are given by the data sets' own files, not by their readers."""
 
 
 def read(path: Path) -> Any:

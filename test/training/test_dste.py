@@ -124,7 +124,7 @@ def test_drop_path_drops_whole_samples_and_keeps_the_mean() -> None:
 
 
 def test_tokens_are_ordered_as_published() -> None:
-    """x = 10000 c + 100 t + 25 m + v (as numbers that tell where they come from)."""
+    """x = 10000 c + 100 t + 25 m + v (as numbers that say where they come from)."""
     c, t, v, m = np.meshgrid(np.arange(3), np.arange(64), np.arange(25), np.arange(2), indexing="ij")
     x = torch.from_numpy((10000 * c + 100 * t + 25 * m + v).astype(np.float64))[None]
     temporal, spatial = temporal_tokens(x)[0].numpy(), spatial_tokens(x)[0].numpy()

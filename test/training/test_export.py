@@ -28,6 +28,8 @@ from usdrl_ros.inference.factory import load_engine  # noqa: E402
 from usdrl_ros.inference.model_file import ModelError, ModelInfo  # noqa: E402
 from usdrl_ros.skeleton.normalize import NORMALIZATION  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = ModelOptions(("wave", "clap", "sit_down"), width=16, layers=1)
 TRAINING = {"name": "tiny", "window_s": 4.0, "data": "utkinect_action3d"}
 

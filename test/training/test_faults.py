@@ -17,6 +17,8 @@ import untrimmed  # noqa: E402
 from training.runs import write_checkpoint  # noqa: E402
 from training.tasks import detect, pretrain, recognize  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 QUIET = ["--trainer.enable_progress_bar", "no", "--trainer.enable_model_summary", "no", "--trainer.accelerator", "cpu"]
 
 

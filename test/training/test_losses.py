@@ -21,6 +21,8 @@ from training.model.losses import (  # noqa: E402
     variance_and_covariance,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def reference(shared_data: Path) -> dict[str, np.ndarray]:

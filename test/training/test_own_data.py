@@ -119,8 +119,8 @@ class Messages:
 
     def truth(self, start: float, end: float, action: str = "wave", person: str = "p0") -> None:
         start_ns, end_ns = (START_NS + round(seconds * 1e9) for seconds in (start, end))
-        told = {"frame_id": "camera", "event_id": "t", "person_id": person, "action": action}
-        message = truth_to_message(self.types, **told, start_ns=start_ns, end_ns=end_ns)
+        fields = {"frame_id": "camera", "event_id": "t", "person_id": person, "action": action}
+        message = truth_to_message(self.types, **fields, start_ns=start_ns, end_ns=end_ns)
         self.writer.write(TRUTH, end_ns, message)
 
 

@@ -1,4 +1,4 @@
-"""Preparing a data set: what the archive holds, what is told, and that nothing half-written stays."""
+"""Preparing a data set: what the archive holds, what is reported, and that nothing half-written stays."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def test_a_set_becomes_an_archive(name: str, tmp_path: Path, capsys: pytest.Capt
     assert len(archive) == len(expected.joints)
     assert archive.protocols == tuple(reader.PROTOCOLS)
     for protocol, part in reader.PROTOCOLS.items():
-        told = part(expected.name, expected.person, expected.view)
-        assert (archive._protocols[protocol] == told).all()
+        wanted = part(expected.name, expected.person, expected.view)
+        assert (archive._protocols[protocol] == wanted).all()
     for index, (person_id, joints) in enumerate(expected.joints.items()):
         stamps, found, segments = archive.recording_of(index)
         there = np.isfinite(joints).any((1, 2))
@@ -45,10 +45,10 @@ def test_a_set_becomes_an_archive(name: str, tmp_path: Path, capsys: pytest.Capt
         assert actions == ([action for *_, action in expected.segments] if person_id == "person_1" else [])
     recordings = len(expected.joints)
     frames = sum(int(np.isfinite(joints).any((1, 2)).sum()) for joints in expected.joints.values())
-    told = capsys.readouterr().out
-    assert "skipped" not in told
-    assert f"{recordings} recordings of {int(bool(expected.person))} subjects" in told
-    assert f"{len(expected.segments)} segments, {frames} frames" in told
+    printed = capsys.readouterr().out
+    assert "skipped" not in printed
+    assert f"{recordings} recordings of {int(bool(expected.person))} subjects" in printed
+    assert f"{len(expected.segments)} segments, {frames} frames" in printed
 
 
 def test_a_set_of_two_people_keeps_them_together(tmp_path: Path) -> None:
@@ -77,12 +77,12 @@ def test_skipped_files_are_counted_and_named(tmp_path: Path, capsys: pytest.Capt
     write(root / "clips" / "a02_s1_id99.txt", "1 2\n")
     write(root / "clips" / "a10_s1_id77.txt", "1 2 3\n")
     assert run("florence3d", root, output) == 0
-    told = capsys.readouterr().out.splitlines()
-    start = told.index("skipped 24:")
-    assert told[start + 1 : start + 4] == ["  22 empty file", "  1 wrong columns", "  1 unknown action"]
-    assert len(told[start + 4 :]) == 21
-    assert told[start + 4] == f"{root / 'clips' / 'a01_s1_id0.txt'} is empty"
-    assert told[-1] == "and 4 more"
+    printed = capsys.readouterr().out.splitlines()
+    start = printed.index("skipped 24:")
+    assert printed[start + 1 : start + 4] == ["  22 empty file", "  1 wrong columns", "  1 unknown action"]
+    assert len(printed[start + 4 :]) == 21
+    assert printed[start + 4] == f"{root / 'clips' / 'a01_s1_id0.txt'} is empty"
+    assert printed[-1] == "and 4 more"
     written = (output / "skipped.txt").read_text().splitlines()
     assert len(written) == 4 + 24
     assert written[-2] == f"{root / 'clips' / 'a02_s1_id99.txt'} has 2 columns, expected 3 (x, y, z)"
@@ -94,9 +94,9 @@ def test_a_set_of_which_nothing_can_be_used_leaves_nothing(tmp_path: Path, capsy
     path.write_text("")
     assert run("florence3d", tmp_path / "root", tmp_path / "out" / "archive") == 1
     assert list((tmp_path / "out").iterdir()) == []
-    told = capsys.readouterr().err
-    assert "nothing to write" in told
-    assert f"{path} is empty" in told
+    printed = capsys.readouterr().err
+    assert "nothing to write" in printed
+    assert f"{path} is empty" in printed
 
 
 def test_an_interrupted_run_leaves_nothing(
@@ -146,9 +146,9 @@ def test_help_lists_the_sets(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["--help"])
     assert caught.value.code == 0
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for name in SETS:
-        assert any(line.split() == [name, *load_set(name).TITLE.split()] for line in told.splitlines()), name
+        assert any(line.split() == [name, *load_set(name).TITLE.split()] for line in printed.splitlines()), name
 
 
 def test_an_unknown_set_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,6 +28,8 @@ from training.tasks import pretrain as task  # noqa: E402
 from training.tasks.pretrain import PretrainConfig, PretrainModule, clips_of, main, pretrain  # noqa: E402
 from usdrl_ros.recording import Recording, Segment  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 QUIET = {"enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu", "log_every_n_steps": 1}
 POSE = np.random.default_rng(0).normal(0.0, 0.4, (25, 3))
 

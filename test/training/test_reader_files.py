@@ -49,7 +49,7 @@ def test_foreign_files_are_refused(name: str, content: str, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_file_that_was_cut_off_is_refused(name: str, tmp_path: Path) -> None:
-    """Not at the end of a line, where nobody could tell."""
+    """Not at the end of a line, where nobody would notice."""
     path = WRITERS[name](tmp_path).path
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2 - 3])
@@ -106,7 +106,7 @@ def test_a_take_that_is_labelled_but_not_there_is_skipped(tmp_path: Path) -> Non
     labels = expected.path.parent / "actionLabel_modified.txt"
     labels.write_text(labels.read_text() + "s09_e01\nwalk: 1 2\n")
     skipped: list[tuple[str, str]] = []
-    recordings = list(read_all("utkinect_action3d", tmp_path, lambda *told: skipped.append(told)))
+    recordings = list(read_all("utkinect_action3d", tmp_path, lambda *skip: skipped.append(skip)))
     assert [recording.name for recording in recordings] == [expected.name]
     ((cause, message),) = skipped
     assert cause == "unreadable file"

@@ -21,6 +21,8 @@ from training.shipped.sessions import SessionsConfig  # noqa: E402
 from training.tasks.recognize import save_checkpoint  # noqa: E402
 from usdrl_ros.inference.model_file import default_model, read_model_file  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def released(tmp_path: Path) -> Path:

@@ -161,5 +161,9 @@ def test_calibration_writes_a_checkpoint_and_refuses_people_that_were_trained_on
         after.state["detection.weight"] * fitted["detection"].temperature, before.state["detection.weight"]
     )
     assert json.loads((tmp_path / "calibrated" / "calibration.json").read_text())["recognition"]["after"] >= 0.0
+    assert set(calibrate(last, archives, tmp_path / "named", heads=("recognition",))) == {"recognition"}
+    named = read_checkpoint(tmp_path / "named" / "last.ckpt")
+    torch.testing.assert_close(named.state["detection.weight"], before.state["detection.weight"])
+    torch.testing.assert_close(named.state["recognition.weight"], after.state["recognition.weight"])
     with pytest.raises(ConfigError, match="trained on 'train'"):
         calibrate(last, archives, tmp_path / "other", part="train")

@@ -38,6 +38,8 @@ from usdrl_ros.recording import Recording  # noqa: E402
 from usdrl_ros.settings import Settings  # noqa: E402
 from usdrl_ros.skeleton.normalize import NORMALIZATION, normalize  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 WORDS = ("raise", "bend")
 INFO = ModelInfo("by hand", WORDS, 2.0, NORMALIZATION, "none", people=1)
 

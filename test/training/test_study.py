@@ -16,6 +16,8 @@ from training import study  # noqa: E402
 from training.configuration import ConfigError  # noqa: E402
 from training.runs import RESULT, Record  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 PLAN = """
 defaults:
   recognize: {width: 8, epochs: 20}

@@ -187,13 +187,13 @@ def _cdta_person(person: str, clip: str) -> str:
 
 
 def _handover_person(person: str, clip: str) -> str:
-    """Who acts is not told: 150 takes in a row, or the takes of varied motions, stand in for one pair."""
+    """The set does not say who acts: 150 takes in a row, or the takes of varied motions, stand in for one pair."""
     kind, number = re.match(r"motion_(normal|variation)_(\d+)_", clip).groups()  # type: ignore[union-attr]
     return "takes_varied" if kind == "variation" else f"takes_{int(number) // 150 * 150}"
 
 
 def _style(person: str, clip: str) -> str:
-    """Which of three actors acts is not told: one part of the set in one style stands in for a person."""
+    """The set does not say which of three actors acts: one part of the set in one style stands in for a person."""
     return f"{person}_{clip.split('_')[-2]}"
 
 

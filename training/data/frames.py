@@ -116,7 +116,7 @@ class FrameSource:
         Args:
             archive, recordings, length, people: What windows are taken from, and how.
             rest_s: Where an action is repeated without a pause, so many seconds around where one ends and the next
-                begins are labelled as background: a model that learns this tells repeats apart.
+                begins are labelled as background: a model that learns this separates repeats.
 
         Raises:
             ValueError: There is none.

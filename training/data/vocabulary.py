@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from training.configuration import ConfigError
+from usdrl_ros.configuration import ConfigurationError, read_yaml
 
 OTHER = "other"
 """Something is done that the vocabulary has no word for."""
@@ -63,9 +62,9 @@ def load_vocabulary(path: Path | str) -> Vocabulary:
         ConfigError: The file is missing or malformed, or a label stands for two actions.
     """
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"cannot read the vocabulary {path}: {error}") from error
+        content = read_yaml(Path(path))
+    except ConfigurationError as error:
+        raise ConfigError(f"cannot read the vocabulary: {error}") from error
     if not isinstance(content, dict) or not content:
         raise ConfigError(f"{path}: expected a mapping of actions to data sets and their labels")
     words: dict[str, dict[str, str]] = {}

@@ -36,6 +36,7 @@ from training.tasks.recognize import save_checkpoint
 from training.tasks.robot import RobotModule, known_clips, words_of
 
 BATCH = 64
+HEADS = ("detection", "recognition")
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,17 @@ def scale(model: USDRL, temperatures: dict[str, float]) -> None:
                 parameter /= temperature
 
 
-def calibrate(checkpoint: Path, archives: Path, output: Path, part: str = "validation") -> dict[str, Fitted]:
-    """Fit both heads' temperatures and write `last.ckpt` and `calibration.json`.
+def calibrate(
+    checkpoint: Path, archives: Path, output: Path, part: str = "validation", heads: Sequence[str] = HEADS
+) -> dict[str, Fitted]:
+    """Fit the heads' temperatures and write `last.ckpt` and `calibration.json`.
+
+    Args:
+        checkpoint: Of `training.tasks.robot`.
+        archives: Where the sessions are.
+        output: Directory of the two files.
+        part: Of the sessions, on which nothing was trained.
+        heads: Which of `HEADS` get their temperature; the other stays as it was trained.
 
     Raises:
         ValueError: The checkpoint is not of `training.tasks.robot`, or was trained on the part.
@@ -108,7 +118,7 @@ def calibrate(checkpoint: Path, archives: Path, output: Path, part: str = "valid
     module.model.load_state_dict(found.network().state_dict())
     module.view = ViewOptions(**found.training["view"])
     logits = validation_logits(module, archive, archive.split(found.training["split"] or None, part))
-    fitted = {name: fit_temperature(*pair) for name, pair in logits.items()}
+    fitted = {name: fit_temperature(*logits[name]) for name in heads}
     scale(module.model, {name: one.temperature for name, one in fitted.items()})
     output.mkdir(parents=True, exist_ok=True)
     save_checkpoint(module.model, found.training, RunOptions(output))
@@ -127,9 +137,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("checkpoint", type=Path, help="last.ckpt of training.tasks.robot")
     parser.add_argument("--archives", type=Path, default=Path("archives"), help="(default: %(default)s)")
     parser.add_argument("--output", type=Path, required=True, help="directory of the calibrated checkpoint")
+    parser.add_argument(
+        "--heads",
+        nargs="+",
+        default=HEADS,
+        choices=HEADS,
+        help="that get a temperature; detection without one is softer, and its events may be better (both)",
+    )
     options = parser.parse_args(arguments)
     try:
-        fitted = calibrate(options.checkpoint, options.archives, options.output)
+        fitted = calibrate(options.checkpoint, options.archives, options.output, heads=options.heads)
     except ValueError as error:
         print(f"training.shipped.calibrate: {error}", file=sys.stderr)
         return 1

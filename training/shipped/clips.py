@@ -120,7 +120,7 @@ def recognize(engine: Engine, clips: list[Clip], condition: Condition) -> Recogn
         rng = np.random.default_rng(zlib.crc32(clip.recording.name.encode()))
         seen = condition(clip.recording, rng)
         for joints in seen.joints.values():
-            windows.append(_stretched(seen.stamps, joints, engine.info.frames))
+            windows.append(stretched(seen.stamps, joints, engine.info.frames))
             owner.append(index)
     probabilities = np.zeros((len(clips), len(actions)))
     for first in track(range(0, len(windows), BATCH), "recognising", transient=True):
@@ -132,7 +132,7 @@ def recognize(engine: Engine, clips: list[Clip], condition: Condition) -> Recogn
     return Recognized(probabilities, labels, np.array([clip.data_set for clip in clips]))
 
 
-def _stretched(stamps: np.ndarray, joints: np.ndarray, frames: int) -> np.ndarray:
+def stretched(stamps: np.ndarray, joints: np.ndarray, frames: int) -> np.ndarray:
     """A clip (T, V, 3) as a window: as crops are resized in training, by frames and not by stamps."""
     count = len(stamps)
     centres = (np.arange(frames) + 0.5) * count / frames - 0.5

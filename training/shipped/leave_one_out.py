@@ -157,11 +157,11 @@ def measure(
     for recording in some(recordings, minutes):
         played = infer(engine, recording, rate)
         for own, fusion in zip(events, fusions, strict=True):
-            for told, new in zip(own, events_of(played, engine.info, settings, fusion), strict=True):
-                told += new
+            for found_events, new in zip(own, events_of(played, engine.info, settings, fusion), strict=True):
+                found_events += new
         truths += truths_of(recording)
         seconds += float(np.ptp(recording.stamps))
-    return [_figures([Detected(told, truths, seconds) for told in own], recognized) for own in events]
+    return [_figures([Detected(found_events, truths, seconds) for found_events in own], recognized) for own in events]
 
 
 def _figures(detected: Sequence[Detected], recognized: dict[str, Any] | None) -> dict[str, Any]:

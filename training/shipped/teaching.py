@@ -4,7 +4,7 @@
 
 From the training people: the whitening of the embedding and of the pose statistics, and one prototype for each data set
 and label of a built-in action. From the validation people, whom training left out: the scale at which similarities
-become probabilities, and the weights of the score that tells known actions from unknown ones. Test people are not
+become probabilities, and the weights of the score that separates known actions from unknown ones. Test people are not
 looked at. See `usdrl_ros.actions.few_shot`.
 """
 

@@ -37,11 +37,11 @@ def measure(played: list[Played], info: ModelInfo, settings: list[Settings], fus
     events: list[list[Any]] = [[] for _ in settings]
     truths, seconds = [], 0.0
     for one in track(played, f"fusion {fusion.share:g}, {fusion.odds:g}", transient=True):
-        for told, new in zip(events, events_of(one, info, settings, fusion), strict=True):
-            told += new
+        for detected, new in zip(events, events_of(one, info, settings, fusion), strict=True):
+            detected += new
         truths += truths_of(one.recording)
         seconds += float(np.ptp(one.recording.stamps))
-    return [Detected(told, truths, seconds).figures() for told in events]
+    return [Detected(detected, truths, seconds).figures() for detected in events]
 
 
 def grid(**values: list[float]) -> Iterator[Settings]:

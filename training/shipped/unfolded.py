@@ -3,7 +3,7 @@
     python -m training.shipped.unfolded usdrl_ros/models/hri_2.onnx --output runs/hri_2/last.ckpt
 
 Folding multiplies matrices that meet with nothing between them and adds up biases that meet. What it multiplied or
-added cannot be told apart again, and need not be: any factors with the same product give the same outputs. Products of
+added cannot be separated again, and need not be: any factors with the same product give the same outputs. Products of
 attention are split evenly by their singular values, as two learned factors of equal size would be; of biases that were
 added, one takes all. The optimiser's state is not in a model file and begins anew.
 

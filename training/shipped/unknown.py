@@ -1,4 +1,4 @@
-"""How well what the model says tells actions that it knows from those that it does not.
+"""How well the model's outputs separate actions that it knows from those that it does not.
 
     python -m training.shipped.unknown usdrl_ros/models/hri_2.onnx
 
@@ -23,7 +23,7 @@ from sklearn.metrics import roc_auc_score
 
 from training.configuration import ConfigError, load
 from training.data.vocabulary import OTHER, Vocabulary, load_vocabulary
-from training.shipped.clips import BATCH, Clip, _stretched, clips_of
+from training.shipped.clips import BATCH, Clip, clips_of, stretched
 from training.shipped.leave_one_out import CHOSEN_ON, CONFIG, short_pieces
 from training.shipped.sessions import SessionsConfig
 from usdrl_ros.actions.classifier import softmax
@@ -45,7 +45,7 @@ def scores(engine: Engine, clips: list[Clip]) -> np.ndarray:
     found = []
     for first in range(0, len(clips), BATCH):
         windows = [
-            _stretched(clip.recording.stamps, next(iter(clip.recording.joints.values())), engine.info.frames)
+            stretched(clip.recording.stamps, next(iter(clip.recording.joints.values())), engine.info.frames)
             for clip in clips[first : first + BATCH]
         ]
         predictions = engine.infer(normalize.model_input(np.stack(windows)[:, :, None], engine.info.people))

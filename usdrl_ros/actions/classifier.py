@@ -198,9 +198,7 @@ class Classifier:
         if not in_use and not choice.unknown:
             raise ChoiceError("no action is in use: enable one")
         if choice.unknown and reader is None:
-            raise ChoiceError(
-                "unknown actions cannot be told from known ones: the model has no .teaching.npz beside it"
-            )
+            raise ChoiceError("unknown actions cannot be recognised as such: the model has no .teaching.npz beside it")
         names = [choice.reported(action) for action in in_use]
         names += [choice.reported(UNKNOWN)] if choice.unknown else []
         actions = tuple(dict.fromkeys(names))

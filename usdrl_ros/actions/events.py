@@ -1,9 +1,9 @@
 """From the posterior to events: an action starts, goes on, ends (hysteresis with two thresholds).
 
-An action is told as started once there is evidence enough for it: its probability in excess of `start_threshold`, as a
+An action starts once there is evidence enough for it: its probability in excess of `start_threshold`, as a
 share of the most that there can be, summed over time and never below 0, reaches `confirm_s` (Page's cumulative sum,
-"Continuous inspection schemes", Biometrika 1954). What is certain is told after `confirm_s`; what is likely takes
-longer. The sum runs over the posterior as it is now, so that a short action is told even if only later windows made it
+"Continuous inspection schemes", Biometrika 1954). What is certain starts after `confirm_s`; what is likely takes
+longer. The sum runs over the posterior as it is now, so that a short action starts even if only later windows made it
 clear.
 
 An action reaches back and forth as far as the probability stays at `end_threshold` or above, gaps shorter than
@@ -156,9 +156,9 @@ class EventDecoder:
 
     def update(self, timeline: Timeline, now_ns: int) -> list[ActionState]:
         """Read the timeline after a step; `now_ns` is the stamp of the newest skeleton."""
-        told = [self._follow(action, timeline, now_ns) for action in tuple(self._running)]
-        told += [self._start(action, cell, timeline, now_ns) for action, cell in self._confirmed(timeline)]
-        return [state for state in told if state is not None]
+        states = [self._follow(action, timeline, now_ns) for action in tuple(self._running)]
+        states += [self._start(action, cell, timeline, now_ns) for action, cell in self._confirmed(timeline)]
+        return [state for state in states if state is not None]
 
     def finish(self, timeline: Timeline, now_ns: int) -> list[ActionState]:
         """End all that is running: the person has gone, or the input has ended."""

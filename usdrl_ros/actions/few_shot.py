@@ -110,7 +110,7 @@ class Statistics:
         return found
 
     def known_inputs(self, features: np.ndarray, action: np.ndarray, likeliest: np.ndarray) -> np.ndarray:
-        """(N, 3) what tells known clips from unknown ones.
+        """(N, 3) what separates known clips from unknown ones.
 
         Args:
             features: (N, D + P).

@@ -38,7 +38,7 @@ class Timeline:
         if self._empty:
             self._first, self._stop, self._empty = oldest, newest + 1, False
         places = len(self._weight)
-        if newest - self._first >= places:  # slide the newer half to the start, or begin anew after a long gap
+        if newest - self._first >= places:  # slide the newer half to the start, or start over after a long gap
             shift = min(newest - self._first - self._size + 1, places)
             for array in (self._sum, self._weight):
                 array[..., : places - shift] = array[..., shift:]

@@ -26,6 +26,7 @@ from usdrl_ros.camera.monocular import PoseError, PoseEstimator, Skeletons, foca
 from usdrl_ros.camera.video import Video, VideoError
 from usdrl_ros.demo.drawing import draw
 from usdrl_ros.demo.screen import live_screen
+from usdrl_ros.evaluation.report.canvas import colours_of
 from usdrl_ros.inference.factory import default_model, load_engine
 from usdrl_ros.inference.model_file import ModelError
 from usdrl_ros.recognizer import Recognizer
@@ -77,6 +78,7 @@ def _run(options: argparse.Namespace, console: Console) -> None:
         focal = focal_length(video.width, options.field_of_view)
         skeletons = Skeletons(focal, video.width, video.height)
         state = State(Recognizer(engine))
+        colours = colours_of(engine.info.actions)
         window = not options.no_window and _has_display()
         console.print(f"model [bold]{engine.info.name}[/bold], {len(engine.info.actions)} actions; Ctrl-C ends")
         with Live(console=console, refresh_per_second=8) as live:
@@ -85,7 +87,7 @@ def _run(options: argparse.Namespace, console: Console) -> None:
                 state.take(frame)
                 live.update(state.screen(video.duration_s))
                 if annotated.wanted or window:
-                    draw(picture, frame, focal, state.running.values(), state.recent)
+                    draw(picture, frame, focal, state.running.values(), state.recent, colours)
                 annotated.write(picture)
                 if window and video.show(picture):
                     break

@@ -19,12 +19,14 @@ import numpy as np
 
 from usdrl_ros.inference import protobuf
 from usdrl_ros.inference.protobuf import ProtobufError
+from usdrl_ros.problems import shown
 from usdrl_ros.skeleton.layouts import NTU_25
 
 INPUT = "skeletons"
 OUTPUTS = ("detection", "recognition", "embedding")
 FORMAT = "1"
 """Version of the model file's contract."""
+_LONGEST_NAME = 200
 
 
 def default_model() -> Path:
@@ -34,6 +36,20 @@ def default_model() -> Path:
 
 class ModelError(Exception):
     """A model cannot be used; the message says what is wrong with the file and what to do."""
+
+
+def _names(actions: object) -> tuple[str, ...]:
+    """Names of actions, which go into messages, logs and reports.
+
+    Raises:
+        ValueError: They are no list of short printable texts.
+    """
+    if not isinstance(actions, list):
+        raise ValueError("usdrl.actions is no list")
+    for action in actions:
+        if not isinstance(action, str) or not action.isprintable() or not 0 < len(action) <= _LONGEST_NAME:
+            raise ValueError(f"the action {shown(str(action))} is no printable text of 1 to {_LONGEST_NAME} characters")
+    return tuple(actions)
 
 
 @dataclass(frozen=True)
@@ -95,14 +111,14 @@ class ModelInfo:
                 f"model {path} has format {metadata['usdrl.format']}, this version reads {FORMAT}: export it again"
             )
         try:
-            actions = tuple(str(action) for action in json.loads(metadata["usdrl.actions"]))
+            actions = _names(json.loads(metadata["usdrl.actions"]))
             window_s = float(metadata["usdrl.window_s"])
             # Files of before these keys were written have the published sizes.
             frames, joints, people = (
                 int(metadata.get(f"usdrl.{key}", default))
                 for key, default in (("frames", cls.frames), ("joints", cls.joints), ("people", cls.people))
             )
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise ModelError(f"model {path} has metadata that cannot be read: {error}") from error
         if not actions or len(set(actions)) != len(actions) or not 0.1 <= window_s <= 60.0:
             raise ModelError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
@@ -32,6 +33,8 @@ from usdrl_ros.parameters import ParameterError, settings_of
 from usdrl_ros.perception_parameters import PARAMETERS, fault_of_change
 from usdrl_ros.problems import Problem
 
+_GHOST_S = 25.0
+"""For so long a node of the same name may be one that was killed: DDS keeps it for its lease, 20 s by default."""
 _SUMMARY_PERIOD_S = 60.0
 _SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
@@ -73,6 +76,7 @@ class PerceptionNode(LifecycleNode):
         self._fault = ""  # why it could not be configured
         self._session: Session | None = None
         self._bond: Bond | None = None
+        self._alone_at = time.monotonic()  # when no other node had this name
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # a simulated clock may stand still
         self.create_timer(1.0, self._publish_status, clock=steady)
         self.create_timer(_SUMMARY_PERIOD_S, self._log_summary, clock=steady)
@@ -174,7 +178,9 @@ class PerceptionNode(LifecycleNode):
         """Two nodes of one name answer each other's parameter and life cycle services, and publish on one topic."""
         own = (self.get_name(), self.get_namespace())
         count = self.get_node_names_and_namespaces().count(own)
-        if count > 1:
+        if count < 2:
+            self._alone_at = time.monotonic()
+        elif time.monotonic() - self._alone_at > _GHOST_S:
             fault = f"{count} nodes are called {self.get_fully_qualified_name()}, and all publish their events"
             hint = "end the others, or give each its name or namespace (-r __node:=NAME, -r __ns:=/NAMESPACE)"
             self.monitor.report([Problem("name_taken", f"{fault}: {hint}")])

@@ -20,6 +20,9 @@ _JOINTS_PERIOD_S = 0.1
 PLAUSIBLE_AGE_S = (-0.1, 5.0)
 """Stamps older or newer than this do not come from the node's clock; their age is no latency."""
 
+CLOCK_JUMP_NS = 10**9
+"""Stamps that go back by more are of a clock that was set back; by less, of another camera."""
+
 
 class Statistics:
     """Measures; each method may be called from any thread."""
@@ -45,7 +48,7 @@ class Statistics:
             self._arrivals.append(now)
             if age_s is not None:
                 self._ages.append((now, age_s))
-            if self._waiting and stamp_ns < self._waiting[-1][0]:
+            if self._waiting and stamp_ns < self._waiting[-1][0] - CLOCK_JUMP_NS:
                 self._waiting.clear()
             self._waiting.append((stamp_ns, now))
 
@@ -67,11 +70,13 @@ class Statistics:
         age_s = self.age_s
         with self._lock:
             self._durations.append(duration_s)
-            came_at = None
-            while self._waiting and self._waiting[0][0] <= stamp_ns:
-                came_at = self._waiting.popleft()[1]
+            # Messages of several cameras are not in the order of their stamps.
+            came_at = max((at for stamp, at in self._waiting if stamp <= stamp_ns), default=None)
             if came_at is None:
                 return None
+            later = [waiting for waiting in self._waiting if waiting[0] > stamp_ns]
+            self._waiting.clear()
+            self._waiting.extend(later)
             latency_s = now - came_at + (max(age_s, 0.0) if age_s is not None and plausible(age_s) else 0.0)
             self._latencies.append(latency_s)
             return latency_s

@@ -12,12 +12,12 @@ from rclpy.subscription import Subscription
 from rclpy.time import Time
 
 from usdrl_ros.installing import install_steps
-from usdrl_ros.messages import message_to_transforms
+from usdrl_ros.messages import message_to_transforms, time_to_ns
 from usdrl_ros.nodes.conversion import message_class
 from usdrl_ros.parameters import ParameterError
 from usdrl_ros.problems import Problem
 from usdrl_ros.scene.placing import add_poses, read_pose
-from usdrl_ros.scene.transforms import SPAN_S, Lookup, TransformBuffer, Transforms, matrix_of
+from usdrl_ros.scene.transforms import MOST_FRAMES, SPAN_S, Lookup, TransformBuffer, Transforms, matrix_of
 
 TF, TF_STATIC = "/tf", "/tf_static"
 _TYPE = "tf2_msgs/msg/TFMessage"
@@ -36,9 +36,19 @@ class Tf2Transforms:
 
         self._errors = tf2_ros.TransformException
         self._buffer = tf2_ros.Buffer(cache_time=Duration(seconds=SPAN_S))
+        self._newest_ns: dict[str, int] = {}  # by child
 
     def add(self, transform: Any, *, static: bool) -> None:
         """Take a geometry_msgs/TransformStamped."""
+        if not static:
+            # tf2 refuses what is older than it keeps, for ever after a bag starts over; static transforms stay.
+            stamp_ns, newest_ns = time_to_ns(transform.header.stamp), self._newest_ns.get(transform.child_frame_id, 0)
+            if stamp_ns < newest_ns - SPAN_S * 1e9:
+                self._buffer.clear()
+                self._newest_ns.clear()
+                newest_ns = 0
+            if transform.child_frame_id in self._newest_ns or len(self._newest_ns) < MOST_FRAMES:
+                self._newest_ns[transform.child_frame_id] = max(stamp_ns, newest_ns)
         set_transform = self._buffer.set_transform_static if static else self._buffer.set_transform
         set_transform(transform, "usdrl_ros")
 

@@ -39,7 +39,7 @@ class AssociationSettings:
         coast_s: Seconds that a person unseen is predicted to go on; afterwards they are expected to stand there.
         duplicate_m: Trunks nearer than this are one person seen twice.
         same_id: Factor on the distance where the tracker's id is the one of the last sighting.
-        clock_jump_s: Stamps that jump back by more seconds than this begin anew.
+        clock_jump_s: Stamps that jump back by more seconds than this reset the association.
     """
 
     gate_m: float = 0.5
@@ -84,15 +84,15 @@ class Associator:
         Args:
             stamp_ns: When they were seen.
             people: Their ids, if any, are the tracker's: a hint.
-            problems: Who is left out is told here: a person seen twice, without any joint, or too late.
+            problems: Who is left out is added here: a person seen twice, without any joint, or too late.
         """
         settings = self._settings
         late_ns = max((track.last_ns for track in self._tracks), default=stamp_ns) - stamp_ns
         if late_ns > settings.clock_jump_s * 1e9:
             self._tracks.clear()
         elif late_ns > 0:
-            told = f"{len(people)} people without ids ignored: stamp {late_ns / 1e9:.3f} s older than the one before"
-            problems.append(Problem("late_stamp", told))
+            fault = f"{len(people)} people without ids ignored: stamp {late_ns / 1e9:.3f} s older than the one before"
+            problems.append(Problem("late_stamp", fault))
             return []
         self._tracks = [track for track in self._tracks if stamp_ns - track.last_ns <= settings.forget_s * 1e9]
         if not people:

@@ -15,7 +15,7 @@ import numpy as np
 
 SPAN_S = 10.0
 """Seconds of transforms that are kept, as tf2 does."""
-_MOST_FRAMES = 1000
+MOST_FRAMES = 1000
 """Frames that are kept; what comes from the network is bounded."""
 _MOST_SAMPLES = 5000
 
@@ -87,8 +87,8 @@ class TransformBuffer:
         value[3:] /= norm
         link = self._links.get(child)
         if link is None or link.parent != parent or link.static != static:
-            if len(self._links) >= _MOST_FRAMES and child not in self._links:
-                return f"transform to '{child}' ignored: there are more than {_MOST_FRAMES} frames"
+            if len(self._links) >= MOST_FRAMES and child not in self._links:
+                return f"transform to '{child}' ignored: there are more than {MOST_FRAMES} frames"
             link = self._links[child] = _Link(parent, static)
         if static:
             link.stamps_ns[:], link.values[:] = [stamp_ns], [value]
@@ -113,8 +113,16 @@ class TransformBuffer:
         return self._pose(target, source, stamp_ns)
 
     def latest(self, target: str, source: str) -> Lookup:
-        """The newest pose of `source` in `target`: of each link the newest that is known."""
-        return self._pose(target, source, None)
+        """The newest pose of `source` in `target`: at the newest stamp that all links are known for, as tf2 gives it.
+
+        Where there is none, of each link the newest.
+        """
+        chain = [*self._chain(source.lstrip("/")), *self._chain(target.lstrip("/"))]
+        shared = {frame for frame in chain if chain.count(frame) > 1}
+        links = [self._links[frame] for frame in chain if frame in self._links and frame not in shared]
+        common = min((link.stamps_ns[-1] for link in links if not link.static), default=None)
+        found = self._pose(target, source, common)
+        return found if found.pose is not None else self._pose(target, source, None)
 
     def _pose(self, target: str, source: str, stamp_ns: int | None) -> Lookup:
         target, source = target.lstrip("/"), source.lstrip("/")

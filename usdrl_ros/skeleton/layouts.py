@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
+from usdrl_ros.configuration import read_yaml
 from usdrl_ros.problems import shown
 from usdrl_ros.resources import data_directory
 from usdrl_ros.skeleton.joint_names import part_of, rules_of
@@ -63,7 +63,7 @@ class Layout:
         name: As skeleton messages carry it.
         joint_names: V names, in order.
         bones: Pairs of joint indices, for drawing.
-        matrix: (25, V), each row sums to 1; to 0 where nothing in the layout tells of the joint.
+        matrix: (25, V), each row sums to 1; to 0 where nothing in the layout determines the joint.
         derived: (25,) true where the joint is estimated from others.
         fallbacks: More such matrices, in turn, for joints that the ones before leave unseen.
     """
@@ -82,7 +82,7 @@ class Layout:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """The joints of NTU-25 of which the layout tells nothing."""
+        """The joints of NTU-25 that the layout does not determine."""
         return tuple(joint for joint, row in zip(NTU_25, self.matrix, strict=True) if not row.any())
 
     def to_ntu25(self, joints: np.ndarray, confidence: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -128,7 +128,7 @@ class _Rule:
         self._known = uses.any(-1)
         most = max(int(uses.sum(-1).max()), 1)
         first = np.argsort(~uses, axis=-1, kind="stable")[:, :most]
-        # Where a row uses fewer, its first source again; where it uses none, any: that row is told as unknown.
+        # Where a row uses fewer, its first source again; where it uses none, any: that row is marked as unknown.
         self._sources = np.where(np.take_along_axis(uses, first, -1), first, first[:, :1])
 
     def apply(self, joints: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -170,8 +170,8 @@ def _by_file(name: str) -> Layout:
             )
         path = data_directory("config") / "layouts" / f"{name}.yaml"
     try:
-        return _parse(name, yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
+        return _parse(name, read_yaml(path))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise LayoutError(f"joint layout '{name}' ({path}) cannot be used: {error}") from error
 
 

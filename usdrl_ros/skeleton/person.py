@@ -54,3 +54,8 @@ class Frame:
     association: str = "never"
     instant_s: float = 0.0
     pose: np.ndarray | None = None
+
+    @property
+    def camera_position(self) -> np.ndarray:
+        """(3,) where the camera is in `frame_id`, metres."""
+        return np.zeros(3) if self.pose is None else self.pose[:3, 3]

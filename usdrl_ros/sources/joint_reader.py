@@ -126,7 +126,7 @@ class JointReader:
             person: What holds the fields; a list of elements where they have been split by person.
             layout: Says V and the names.
             problems: What is wrong with single joints is added.
-            who: Of whom they tell.
+            who: Whose joints they are.
 
         Raises:
             FaultError: The person cannot be used; or one of `UNREADABLE`.
@@ -222,10 +222,10 @@ class JointReader:
     ) -> tuple[list[Any], list[int]]:
         """The elements that have a place of their own; the others are reported."""
         usable: dict[int, Any] = {}
-        tell = self._name if self._index is None else self._index
-        assert tell is not None
+        field = self._name if self._index is None else self._index
+        assert field is not None
         for element, place in zip(elements, places, strict=True):
-            name = tell(element)
+            name = field(element)
             said = f"{who}: joint '{shown(name)}'"
             if self._by_names and not is_joint(name):
                 continue

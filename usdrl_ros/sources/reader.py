@@ -283,7 +283,7 @@ class SourceReader:
 
 
 def read_skeleton_array(message: Any) -> Frame:
-    """Read a `SkeletonArray` (from rclpy or rosbags). What is malformed is left out and told, never raised."""
+    """Read a `SkeletonArray` (from rclpy or rosbags). What is malformed is left out and reported, never raised."""
     return _skeletons().read(message)
 
 
@@ -309,7 +309,7 @@ def _association(source: Source, option: str) -> str:
 
 
 def _layout_by_name(name: str, *, from_message: bool) -> Layout:
-    """The layout of a name that a message tells; what comes by the network may not name files.
+    """The layout of a name that a message gives; what comes by the network may not name files.
 
     Raises:
         FaultError: It is not known.

@@ -95,10 +95,10 @@ class JointFields:
 
 @dataclass(frozen=True)
 class LayoutField:
-    """Where the layout is told in the message; all empty: it is fixed.
+    """Where the message names its layout; all empty: it is fixed.
 
     Args:
-        of: "message", "person", or "joint_names": the joints are told by the elements' names.
+        of: "message", "person", or "joint_names": the names of the elements decide.
         field: Path of the layout.
         names: What the field holds -> name of a layout; empty: it holds the name.
     """
@@ -130,8 +130,8 @@ class Source:
         instant_s: Messages of one person each that are no further apart show one instant.
         people: Path of the list of people; "": the message is one person, or `joints.person_stride` splits it.
         person, joints: Their fields.
-        layout: Name of the joint layout; "": `layout_field` tells.
-        layout_field: Where the message tells the layout.
+        layout: Name of the joint layout; "": `layout_field` names it.
+        layout_field: Where the message names the layout.
         association: One of `ASSOCIATION`.
     """
 
@@ -249,7 +249,7 @@ def _source(name: str, top: Section) -> Source:
         association=top.text("association", "never" if has_id else "always", ASSOCIATION),
     )
     if not has_id and source.association == "never":
-        raise top.error("association", "is 'never', but person.id is not told: people would be without ids")
+        raise top.error("association", "is 'never', but person.id is not given: people would be without ids")
     top.finish()
     return source
 
@@ -282,11 +282,11 @@ def _joints(section: Section, dimensions: int) -> JointFields:
         expected = f"one, or one for each of {dimensions} axes"
         raise section.error("position", f"has {len(position)} fields, expected {expected}")
     if fields.index and fields.name:
-        raise section.error("name", "is told besides index: a joint is found by one of them")
+        raise section.error("name", "is given besides index: a joint is found by one of them")
     if fields.person_stride and not fields.index:
         raise section.error("person_stride", "needs index, the path of the number that holds person and joint")
     if fields.confidence and fields.confidences:
-        raise section.error("confidences", "is told besides confidence: one of them")
+        raise section.error("confidences", "is given besides confidence: one of them")
     if fields.unseen_below and not (fields.confidence or fields.confidences):
         raise section.error("unseen_below", "needs confidence or confidences")
     if "left_out" in fields.unseen and not (fields.index or fields.name):
@@ -296,7 +296,7 @@ def _joints(section: Section, dimensions: int) -> JointFields:
 
 
 def _layout(top: Section, joints: JointFields) -> tuple[str, LayoutField]:
-    """The fixed layout's name, or where the message tells it."""
+    """The fixed layout's name, or where the message names it."""
     if not top.is_section("layout"):
         name = top.text("layout")
         if name == "joint_names":

@@ -1,4 +1,4 @@
-"""A mapping of a source's YAML file, read key by key; what is wrong is told with the file and the key."""
+"""A mapping of a source's YAML file, read key by key; errors name the file and the key."""
 
 from __future__ import annotations
 
@@ -8,21 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from usdrl_ros.configuration import ConfigurationError, read_yaml, shown
 from usdrl_ros.skeleton.layouts import Layout, LayoutError, load_layout
 
+_LONGEST_PATH = 200
 _PATH = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.([A-Za-z][A-Za-z0-9_]*|\d+))*")
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML, but a key that stands twice is a fault: one of the two would be without effect."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        if twice := next((key for number, key in enumerate(keys) if key in keys[:number]), None):
-            raise yaml.constructor.ConstructorError(None, None, f"the key '{twice}' stands twice", node.start_mark)
-        return super().construct_mapping(node, deep)
 
 
 def read_section(name: str, path: Path) -> Section:
@@ -32,11 +22,9 @@ def read_section(name: str, path: Path) -> Section:
         SourceError: It cannot be read, or is no YAML with keys.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
-    except OSError as error:
-        raise SourceError(f"source '{name}': {path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError) as error:
-        raise SourceError(f"source '{name}': {path} is no YAML: {' '.join(str(error).split())}") from error
+        content = read_yaml(path)
+    except ConfigurationError as error:
+        raise SourceError(f"source '{shown(name)}': {error}") from error
     return Section(content, "", path)
 
 
@@ -45,7 +33,7 @@ class SourceError(ValueError):
 
 
 class Section:
-    """A mapping of the file, read key by key; what is wrong is told with the file and the key."""
+    """A mapping of the file, read key by key; errors name the file and the key."""
 
     def __init__(self, content: Any, key: str, path: Path) -> None:
         self._key, self._path = key, path
@@ -111,9 +99,9 @@ class Section:
         return tuple(self._checked(key, value) for value in self.texts(key, default))
 
     def _checked(self, key: str, value: str) -> str:
-        if value and not _PATH.fullmatch(value):
+        if value and (len(value) > _LONGEST_PATH or not _PATH.fullmatch(value)):
             expected = "the path of a field such as pose.position or markers.0.header"
-            raise self.error(key, f"is '{value}', expected {expected}")
+            raise self.error(key, f"is '{shown(value)}', expected {expected}")
         return value
 
     def flag(self, key: str, default: bool) -> bool:
