@@ -232,7 +232,7 @@ def test_splits(tmp_path: Path) -> None:
         archive.of_people(["p1", "p9"])
     with ArchiveWriter(tmp_path / "b", name="made_up", actions=ACTIONS) as writer:
         writer.add(recording())
-    with pytest.raises(DatasetError, match="it has none"):
+    with pytest.raises(DatasetError, match="is not split: name its test people"):
         Archive(tmp_path / "b").split()
 
 
