@@ -10,9 +10,10 @@ decides. `forced` is the accuracy where the likeliest name is taken however unsu
 
 - utd_mhad: the 8 actions outside the vocabulary, 1 and 4 examples of one test person, asked of the three others.
 - kinder_gator: the 20 actions outside, one example each of 1, 5 and 10 people, asked of the four test people.
-- taken out: ten built-in actions are removed from the heads and from the rivals, and taught by 1 and 5 training people.
-- cdta_hri: a set that the model has never seen in any form. Three built-in gestures are removed and taught again,
-  with a fourth that the vocabulary has no word for, from one take, asked of all other takes.
+- taken out: ten actions of the vocabulary are taken out of the heads and of the rivals, and taught again by 1 and 5
+  training people, who are in the training of the encoder, too.
+- cdta_hri: three built-in gestures are taken out of the heads and taught again, with a fourth that the vocabulary has
+  no word for, from one take, asked of all other takes. hri-1 has never seen this set; hri-2 was trained on parts of it.
 - unknown: AUROC of the known score, clips inside the vocabulary against clips outside, and how many known clips are
   lost at the threshold of one half.
 """

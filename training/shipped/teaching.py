@@ -34,15 +34,14 @@ from usdrl_ros.inference.model_file import ModelError, read_model_file
 EMBEDDING_SHRINKAGE, POSE_SHRINKAGE = 0.1, 0.3
 """Share of the within-class covariance that is replaced by its mean variance (Ledoit and Wolf, 2004): on validation
 people 0.03 to 0.3 give the same to a point."""
-LEAST_QUANTILE = 0.05
-"""Share of the rightly named clips of the sets below that may be less similar to their action than
-`Statistics.least`."""
+IDLE_TAKEN = 0.1
+"""Share of the movements between actions that may be more similar to a taught action than `Statistics.least`."""
 VARIED = ("utd_mhad", "kinder_gator")
 """Sets that are taught from in measurements: of their clips, the variants are computed, too."""
 KNOWN_LOST = 0.02
 """Share of the validation people's known clips that may be taken for unknown."""
-TAUGHT_SHARE = 0.3
-"""Share of the movements in front of a robot that probabilities take to be taught actions."""
+BUILT_IN_LOST = 0.01
+"""Share of the validation people's clips of built-in actions that may be taken for a taught one."""
 EPISODES = 40
 """Lessons that the calibration is fitted on."""
 
@@ -110,7 +109,7 @@ def fit(model: str, actions: Sequence[str], sets: Sequence[ClipOutputs]) -> Stat
         np.zeros(0, int),
         scale=10.0,
         least=0.0,
-        gate=(0.0,) * 6,
+        gate=(0.0,) * 2,
         known=(0.0,) * 4,
     )
     features = np.concatenate([features_of(s, statistics)[chosen, 0] for s, chosen in training])
@@ -133,41 +132,28 @@ def whitening(values: np.ndarray, classes: np.ndarray, shrinkage: float) -> np.n
 
 
 def calibrated(statistics: Statistics, sets: Sequence[ClipOutputs]) -> Statistics:
-    """The gate and the scale under which the answers of lessons are likeliest, and the known score."""
+    """The gate, the scale under which the answers of lessons are likeliest, and the known score."""
     rng = np.random.default_rng(0)
-    inputs, taught, weights = [], [], []
+    leads, taught = [], []
     idle = [(s, np.flatnonzero(s.background & np.isin(s.parts, ("train", "validation")))) for s in sets]
-    idle = [(s, chosen) for s, chosen in idle if len(chosen)]
-    idle_features = [features_of(s, statistics)[chosen, 0] for s, chosen in idle]
-    idle_known = [known_inputs(s, statistics)[chosen] for s, chosen in idle]
-    own: list[np.ndarray] = []  # similarities to the action, where it is the right one
+    between = np.concatenate([features_of(s, statistics)[chosen, 0] for s, chosen in idle])
+    similar_idle: list[np.ndarray] = []
     right: list[tuple[np.ndarray, np.ndarray]] = []  # similarities to the taught actions, truths
     for outputs in sets:
         features = features_of(outputs, statistics, outputs.embedding.shape[1])
-        known = known_inputs(outputs, statistics)
         for lesson in _validation_lessons(outputs, rng):
             prototypes = few_shot_of(lesson, statistics, features).prototypes
             queries, truth = features[lesson.queries, 0], lesson.truth
             similar, rivals = queries @ prototypes.T, statistics.rival_similarities(queries).max(1)
             is_taught = truth >= 0
             right.append((similar[is_taught], truth[is_taught]))
-            if outputs.name in VARIED:
-                own.append(similar.max(1)[is_taught & (similar.argmax(1) == truth)])
-            inputs.append(np.column_stack([similar.max(1), rivals, known[lesson.queries]]))
-            taught.append(is_taught)
-            share = np.where(is_taught, TAUGHT_SHARE, 1.0 - TAUGHT_SHARE)
-            share = np.where(is_taught, share, share / 2)  # the other half of what is not taught is between actions
-            weights.append(share / np.where(is_taught, is_taught.sum(), (~is_taught).sum()))
-            for between, between_known in zip(idle_features, idle_known, strict=True):
-                similar = between @ prototypes.T
-                rivals = statistics.rival_similarities(between).max(1)
-                inputs.append(np.column_stack([similar.max(1), rivals, between_known]))
-                taught.append(np.zeros(len(between), bool))
-                weights.append(np.full(len(between), (1.0 - TAUGHT_SHARE) / 2 / len(idle) / len(between)))
-    weight = np.concatenate(weights)
-    gate = LogisticRegression(C=10.0).fit(
-        np.concatenate(inputs), np.concatenate(taught), sample_weight=weight * len(weight) / weight.sum()
-    )
+            similar_idle.append((between @ prototypes.T).max(1))
+            asked = is_taught | (outputs.words[lesson.queries] >= 0)
+            leads.append((similar.max(1) - rivals)[asked])
+            taught.append(is_taught[asked])
+    lead, is_taught = np.concatenate(leads), np.concatenate(taught)
+    steepness = float(LogisticRegression(class_weight="balanced", C=10.0).fit(lead[:, None], is_taught).coef_[0, 0])
+    gate = (-steepness * float(np.quantile(lead[~is_taught], 1.0 - BUILT_IN_LOST)), steepness)
 
     def loss(log_scale: float) -> float:
         logits = [np.exp(log_scale) * similar for similar, _ in right]
@@ -176,8 +162,8 @@ def calibrated(statistics: Statistics, sets: Sequence[ClipOutputs]) -> Statistic
 
     scale = float(np.exp(minimize_scalar(loss, bounds=(0.0, 5.0), method="bounded").x))
     known_weights = _fit_known(statistics, sets)
-    least = float(np.quantile(np.concatenate(own), LEAST_QUANTILE))
-    return replace(statistics, scale=scale, least=least, gate=_weights(gate), known=known_weights)
+    least = float(np.quantile(np.concatenate(similar_idle), 1.0 - IDLE_TAKEN))
+    return replace(statistics, scale=scale, least=least, gate=gate, known=known_weights)
 
 
 def _validation_lessons(outputs: ClipOutputs, rng: np.random.Generator) -> Iterator[Lesson]:

@@ -4,8 +4,8 @@ A clip is described by two unit vectors side by side: the embedding of the model
 skeletons themselves. Both are centred and whitened by the covariance within the classes of the training people, so that
 what differs between people and takes counts less. A taught action is the mean of its examples, a built-in action is one
 mean for each data set and label that stands for it (its rivals); the similarity of two clips is the dot product of
-their features. Whether a clip is a taught action at all is a logistic regression on the best similarities to both and
-on what the heads say; which one it is, a softmax of the similarities. `training.shipped.teaching` fits both on
+their features. Whether a clip is a taught action at all is decided by its lead, by how much it is more similar to one
+than to the nearest rival; which one it is, by a softmax of the similarities. `training.shipped.teaching` fits both on
 validation people.
 
 The method was chosen on validation people (see docs/teach.md). Nearest class means: Snell et al., "Prototypical
@@ -28,7 +28,7 @@ STEEPNESS = 20.0
 COUNTER_MARGIN = 0.1
 """By how much an action may be more similar to a clip than a counter-example, which wins nevertheless."""
 SUFFIX = ".teaching.npz"
-FORMAT = 1
+FORMAT = 2
 LARGEST_FILE = 64_000_000
 """Bytes of a statistics file or a gallery file beyond which it is refused unread."""
 
@@ -61,8 +61,7 @@ class Statistics:
         rival_classes: (R,) the action of each.
         scale: Of the similarities in the softmax.
         least: The similarity to a taught action below which a clip is none, whatever it is less like.
-        gate: (6,) weights of the log-odds that a clip is a taught action: the constant, then of the largest similarity
-            to a taught action and to a rival, and of the inputs of `known`.
+        gate: (2,) weights of the log-odds that a clip is a taught action: the constant, and of the lead.
         known: (4,) weights of the log-odds that a clip is a built-in action: the constant, then of the logarithms of
             the probability that there is an action and of the likeliest action, and of the largest similarity of the
             embedding to a rival's.
@@ -211,7 +210,7 @@ class FewShot:
         best = taught.max(1, initial=-1.0)
         shares = np.exp(s.scale * (taught - best[:, None]))
         shares /= np.maximum(shares.sum(1, keepdims=True), 1e-9)
-        is_taught = _logistic(s.gate[0] + np.column_stack([best, rivals, known]) @ np.array(s.gate[1:]))
+        is_taught = _logistic(s.gate[0] + s.gate[1] * (best - rivals))
         is_taught = np.minimum(is_taught, _logistic(STEEPNESS * (best - s.least)))
         counter = features @ self.counter_prototypes.T
         lead = np.minimum(counter - np.maximum(rivals, best)[:, None] + COUNTER_MARGIN, counter - s.least)
