@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -78,9 +79,11 @@ def measure(model: Path, engine: str, threads: int, people: int, seconds: float,
 
         from usdrl_ros.messages import skeletons_to_message
         from usdrl_ros.nodes.conversion import message_types
+        from usdrl_ros.nodes.live import own_domain
     except ImportError as error:
         raise UnavailableError(f"ROS 2 or the built package is missing ({error}): run `make bench`") from error
-    domain = 1 + os.getpid() % 100
+    claim = ExitStack()
+    domain = claim.enter_context(own_domain())
     os.environ |= {"ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
     parameters = {
         "model": model.resolve(), "engine": engine, "threads": threads, "input_reliability": "reliable",
@@ -149,6 +152,7 @@ def measure(model: Path, engine: str, threads: int, people: int, seconds: float,
             process.wait()
         executor.shutdown()
         rclpy.try_shutdown(context=context)
+        claim.close()
 
 
 def _stamp_ns(message: Any) -> int:

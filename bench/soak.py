@@ -87,9 +87,11 @@ def main(arguments: list[str] | None = None) -> int:
     add("--model", type=Path, help="an .onnx file; default: the shipped one")
     add("--seed", type=int, default=0, help="of the malformed messages; default: %(default)s")
     options = parser.parse_args(arguments)
-    domain = 101 + os.getpid() % 100
-    os.environ |= {"ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
-    return _soak(options)
+    from usdrl_ros.nodes.live import own_domain  # needs ROS, which --help does not
+
+    with own_domain() as domain:
+        os.environ |= {"ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+        return _soak(options)
 
 
 def _soak(options: argparse.Namespace) -> int:

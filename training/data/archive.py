@@ -165,7 +165,9 @@ class Archive:
         Raises:
             DatasetError: The archive has no such protocol, or nothing is in that part of it.
         """
-        if protocol is None and self._protocols:
+        if protocol is None:
+            if not self._protocols:
+                raise DatasetError(f"{self.name} ({self.directory}) is not split: name its test people")
             protocol = self.protocols[0]
         if protocol not in self._protocols:
             raise DatasetError(

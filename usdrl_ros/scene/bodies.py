@@ -11,7 +11,6 @@ import re
 import zlib
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from usdrl_ros.skeleton.layouts import NTU_25
 
@@ -93,5 +92,7 @@ def link_positions(joints: np.ndarray, pose: np.ndarray) -> dict[str, np.ndarray
 
 def quaternion_of(rotation: np.ndarray) -> tuple[float, float, float, float]:
     """The quaternion (x, y, z, w) of a (3, 3) rotation."""
+    from scipy.spatial.transform import Rotation  # who does not publish bodies does not pay for scipy
+
     x, y, z, w = Rotation.from_matrix(rotation).as_quat()
     return float(x), float(y), float(z), float(w)

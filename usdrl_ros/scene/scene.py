@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from usdrl_ros.problems import Problem, shown
-from usdrl_ros.scene.fusion import Fusion
 from usdrl_ros.scene.naming import Naming
 from usdrl_ros.scene.pairing import Pairing
 from usdrl_ros.scene.subject import Subject
 from usdrl_ros.skeleton.body import BodyCheck
 from usdrl_ros.skeleton.person import Frame
+
+if TYPE_CHECKING:
+    from usdrl_ros.scene.fusion import Fusion
 
 _UP = np.array([0.0, 0.0, 1.0])
 """The vertical of a fixed frame (REP 103)."""
@@ -56,7 +59,7 @@ class Scene:
         self._checks: dict[str, BodyCheck] = {}
         pairing = Pairing()
         self._pairing = pairing if people > 1 and pairing.interactions & set(actions) else None
-        self._fusion = Fusion()
+        self._fusion: Fusion | None = None
         self._cameras: list[str] = []  # that are not placed, the first one first
         self._last_camera = ""
 
@@ -65,6 +68,12 @@ class Scene:
         frame = self._naming.update(frame)
         frame = self._checked(frame)
         if frame.camera and frame.camera != frame.frame_id:  # it has been placed
+            if self._fusion is None:
+                from usdrl_ros.scene.fusion import (
+                    Fusion,  # needs scipy, 46 MB, which a camera that is not placed does not
+                )
+
+                self._fusion = Fusion()
             fused = self._fusion.update(frame)
             frame, updated = fused.frame, fused.updated
         else:
