@@ -69,6 +69,7 @@ def test_each_section_with_figures_names_a_command(path):
 
 
 def test_page_of_results_is_that_of_its_records(tmp_path):
+    pytest.importorskip("lightning", reason="lightning is not installed")
     from training.results import main
 
     records = ROOT / "docs" / "results" / "records.json"

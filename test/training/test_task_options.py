@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("torch", reason="torch is not installed")
+pytest.importorskip("lightning", reason="lightning is not installed")
+
 from training.configuration import ConfigError, RunOptions, build, configuration, option, parse, plain_values
 from training.tasks.pretrain import PretrainConfig
 from training.tasks.recognize import RecognizeConfig
