@@ -21,13 +21,14 @@ from usdrl_ros.actions.events import Event, Phase
 from usdrl_ros.inference.contract import Predictions
 from usdrl_ros.inference.model_file import ModelError, ModelInfo
 from usdrl_ros.problems import Problem
-from usdrl_ros.recognizer import MAX_PENDING_STEPS, Recognizer, Step
+from usdrl_ros.recognizer import Recognizer, Step
 from usdrl_ros.scene.scene import Scene, SceneFrame
 from usdrl_ros.scene.subject import Subject
 from usdrl_ros.settings import Settings
 from usdrl_ros.skeleton.layouts import NTU_25
 from usdrl_ros.skeleton.normalize import NORMALIZATION
 from usdrl_ros.skeleton.person import Frame, Person
+from usdrl_ros.track import MAX_PENDING_STEPS
 
 pytestmark = pytest.mark.usefixtures("same_run")
 

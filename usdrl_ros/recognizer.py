@@ -10,29 +10,26 @@ import math
 import secrets
 import threading
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from usdrl_ros.actions.classifier import Classifier, Posterior
-from usdrl_ros.actions.events import ActionState, DecoderSettings, Event, EventDecoder
+from usdrl_ros.actions.events import ActionState, DecoderSettings, Event
 from usdrl_ros.actions.scores import Scores
-from usdrl_ros.actions.timeline import Timeline
 from usdrl_ros.inference.contract import Engine
 from usdrl_ros.inference.model_file import ModelError
-from usdrl_ros.problems import Problem, shown
+from usdrl_ros.problems import Problem
 from usdrl_ros.scene.scene import Scene
 from usdrl_ros.scene.subject import Subject
 from usdrl_ros.settings import Settings
 from usdrl_ros.skeleton.canonical import to_ntu25
-from usdrl_ros.skeleton.layouts import NTU_25, SPINE_BASE
+from usdrl_ros.skeleton.layouts import SPINE_BASE
 from usdrl_ros.skeleton.normalize import NORMALIZATIONS
 from usdrl_ros.skeleton.person import Frame
-from usdrl_ros.skeleton.window import SkeletonWindow, frame_times, resample_window
-
-MAX_PENDING_STEPS = 10
-"""Steps that may wait for the worker; beyond, the oldest is left out: a second late at most at 10 Hz."""
+from usdrl_ros.skeleton.window import frame_times, resample_window
+from usdrl_ros.track import MAX_PENDING_STEPS, Track
 
 
 @dataclass(frozen=True)
@@ -43,52 +40,6 @@ class Step:
     events: list[Event] = field(default_factory=list)
     scores: list[Scores] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-
-
-class _Track:
-    """One subject while it is followed."""
-
-    def __init__(
-        self,
-        ids: tuple[str, ...],
-        actions: Sequence[str],
-        window_s: float,
-        frames: int,
-        settings: Settings,
-        thresholds: Mapping[str, float],
-    ) -> None:
-        self.ids = ids
-        self.actions = tuple(actions)
-        self.frame_id = ""
-        self.excluded: frozenset[str] = frozenset()
-        self.position: tuple[float, ...] = (float("nan"),) * 3
-        self.camera: np.ndarray = np.zeros(3, np.float32)
-        # The worker may be behind the newest sample by as many steps as may wait.
-        self.window = SkeletonWindow(window_s + 1.0 + MAX_PENDING_STEPS / settings.rate, len(ids) * len(NTU_25))
-        self.since_ns = 0
-        self.watched = False  # whether it has been chosen for a step: only then anything can run
-        self._timeline: Timeline | None = None
-        self._cell_ns, self._frames = round(window_s * 1e9 / frames), frames
-        self.decoder = EventDecoder(actions, DecoderSettings.of(settings, thresholds))
-        self.event_ids: dict[int, str] = {}
-
-    @property
-    def timeline(self) -> Timeline:
-        """Made once it is asked for: people who pass by do not need one."""
-        if self._timeline is None:
-            self._timeline = Timeline(self._cell_ns, self._frames, len(self.actions) + 1)
-        return self._timeline
-
-    @property
-    def name(self) -> str:
-        """For messages to the user."""
-        return ("person " if len(self.ids) == 1 else "people ") + " and ".join(f"'{shown(name)}'" for name in self.ids)
-
-    def distance(self, stamp_ns: int) -> float:
-        """How far away who acts is at a stamp, metres from the camera that saw them last."""
-        joints = self.window.newest(stamp_ns)[: len(NTU_25)] - self.camera
-        distance = math.hypot(*joints[SPINE_BASE].tolist())
-        return distance if math.isfinite(distance) else math.hypot(*np.nanmean(joints, 0).tolist())
 
 
 class Recognizer:
@@ -128,8 +79,8 @@ class Recognizer:
         self._engine = engine
         self._step_ns = round(1e9 / self.settings.rate)
         self._lock = threading.Lock()
-        self._tracks: dict[tuple[str, ...], _Track] = {}
-        self._gone: list[tuple[_Track, int]] = []  # tracks to end in the next step, and when they were last seen
+        self._tracks: dict[tuple[str, ...], Track] = {}
+        self._gone: list[tuple[Track, int]] = []  # tracks to end in the next step, and when they were last seen
         self._pending: deque[int] = deque()
         self._newest_ns: int | None = None
         self._events_started = 0
@@ -283,7 +234,7 @@ class Recognizer:
                 problems.append(Problem("too_many_followed", f"{fault}: those who come now are ignored"))
                 return
             info = self.info
-            track = _Track(
+            track = Track(
                 subject.ids, self.classifier.actions, info.window_s, info.frames, self.settings, self._thresholds
             )
             track.since_ns = stamp_ns
@@ -304,7 +255,7 @@ class Recognizer:
             if stamp_ns - track.window.last_ns > self.settings.lost_after_s * 1e9:
                 self._drop(ids)
 
-    def _choose(self, stamp_ns: int) -> tuple[list[_Track], int]:
+    def _choose(self, stamp_ns: int) -> tuple[list[Track], int]:
         """The people to look at in this step, and how many are left out: who acts comes first, then who is nearest."""
         there = [
             track
@@ -318,7 +269,7 @@ class Recognizer:
             track.watched = True
         return there[:most], max(len(there) - most, 0)
 
-    def _classify(self, tracks: list[_Track], windows: list[np.ndarray], stamp_ns: int) -> tuple[np.ndarray, Posterior]:
+    def _classify(self, tracks: list[Track], windows: list[np.ndarray], stamp_ns: int) -> tuple[np.ndarray, Posterior]:
         """Run the model on all subjects. Changes nothing of them, so that a failure costs this step only.
 
         Args:
@@ -336,7 +287,7 @@ class Recognizer:
         return joints, self.classifier.read([track.ids for track in tracks], joints, stamp_ns, self._run_model)
 
     def _update(
-        self, step: Step, tracks: list[_Track], joints: np.ndarray, seen_ns: list[int], posterior: Posterior
+        self, step: Step, tracks: list[Track], joints: np.ndarray, seen_ns: list[int], posterior: Posterior
     ) -> None:
         """Merge what the model gave, decode, and add to the step.
 
@@ -382,7 +333,7 @@ class Recognizer:
                 for track in self._tracks.values():
                     track.decoder.change(DecoderSettings.of(self.settings, thresholds))
 
-    def _change_actions(self, track: _Track, actions: tuple[str, ...], stamp_ns: int) -> list[Event]:
+    def _change_actions(self, track: Track, actions: tuple[str, ...], stamp_ns: int) -> list[Event]:
         """Follow a classifier whose actions have changed: what is no longer in use ends, the rest continues."""
         states = track.decoder.change_actions(actions, track.timeline, stamp_ns)
         events = [self._event(track, state, stamp_ns) for state in states]
@@ -391,10 +342,10 @@ class Recognizer:
         track.actions = actions
         return events
 
-    def _end(self, track: _Track, last_ns: int) -> list[Event]:
+    def _end(self, track: Track, last_ns: int) -> list[Event]:
         return [self._event(track, state, last_ns) for state in track.decoder.finish(track.timeline, last_ns)]
 
-    def _event(self, track: _Track, state: ActionState, stamp_ns: int) -> Event:
+    def _event(self, track: Track, state: ActionState, stamp_ns: int) -> Event:
         if state.number not in track.event_ids:
             self._events_started += 1
             track.event_ids[state.number] = f"{track.ids[0]}/{state.action}/{self.run_id}-{self._events_started}"
