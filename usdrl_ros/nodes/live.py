@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -69,11 +70,12 @@ def play_live(
     has to have its `vocabulary`.
 
     The nodes meet in a ROS domain of their own, on this machine only, so that neither a robot nor another run joins in.
+    Actions that this user has taught are left out, unless `parameters` name a gallery: anybody gets the same events.
 
     Raises:
         LiveError: A node did not come up, or ended with an error.
     """
-    with own_domain() as domain:
+    with own_domain() as domain, tempfile.TemporaryDirectory() as nothing_taught:
         os.environ |= {"ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
         context = rclpy.Context()
         rclpy.init(context=context, domain_id=domain)
@@ -89,6 +91,7 @@ def play_live(
                 f"model:={model.resolve()}",
                 "input_reliability:=reliable",
                 "latency_budget_ms:=0.0",
+                f"gallery:={nothing_taught}",
                 *parameters,
             ) as perception:
                 until = time.monotonic() + _START_S
