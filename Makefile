@@ -59,7 +59,7 @@ test: $(BUILT) $(TEST_READY) ## Run the whole test suite
 	@$(IN_ENV) $(RUN_TESTS) $(PYTEST)
 
 fuzz: $(BUILT) $(TEST_READY) ## Try odd messages and files for minutes (FUZZ=2000 of each kind)
-	@$(IN_ENV) USDRL_FUZZ=$(or $(FUZZ),2000) python -m pytest -q --hypothesis-show-statistics test/sources/test_fuzz.py
+	@$(IN_ENV) USDRL_FUZZ=$(or $(FUZZ),2000) python -m pytest -q --hypothesis-show-statistics test/sources/test_fuzz.py test/bags/test_fuzz_files.py
 
 bench: $(BUILT) $(TEST_READY) ## Measure the speed of engines, steps and messages (minutes; BENCH="arguments")
 	@$(IN_ENV) python -m bench.inference $(BENCH)

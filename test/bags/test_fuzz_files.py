@@ -1,8 +1,12 @@
-"""Whatever is in a file, its reader gives the content, or one line that says what is wrong."""
+"""Whatever is in a file, its reader gives the content, or one line that says what is wrong.
+
+Seconds in the suite. `USDRL_FUZZ=20000` tries as many files of each kind (`make fuzz`).
+"""
 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -20,7 +24,11 @@ from usdrl_ros.bags.tables import TableError, number_of, read_rows  # noqa: E402
 from usdrl_ros.bags.writer import write_recording  # noqa: E402
 from usdrl_ros.evaluation.document import DocumentError, read_document  # noqa: E402
 
-quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(
+    max_examples=int(os.environ.get("USDRL_FUZZ", "60")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 
 CELL = st.one_of(
     st.text(max_size=8),
