@@ -54,7 +54,7 @@ def message_of(source: Source, people: int) -> Any:
         stamp = SimpleNamespace(sec=1, nanosec=0)
         _set(message, source.header, SimpleNamespace(stamp=stamp, frame_id="camera"))
     if source.layout_field.of == "message":
-        _set(message, source.layout_field.field, _told_layout(source))
+        _set(message, source.layout_field.field, _layout_named(source))
     return message
 
 
@@ -67,7 +67,7 @@ def _layout(source: Source) -> Layout:
     return load_layout(source.layout or (list(names.values())[-1] if names else "coco_17"))
 
 
-def _told_layout(source: Source) -> Any:
+def _layout_named(source: Source) -> Any:
     names = source.layout_field.names
     return list(names)[-1] if names else _layout(source).name
 
@@ -80,7 +80,7 @@ def _person(source: Source, layout: Layout, joints: np.ndarray, number: int) -> 
         if path:
             _set(person, path, value)
     if source.layout_field.of == "person":
-        _set(person, source.layout_field.field, _told_layout(source))
+        _set(person, source.layout_field.field, _layout_named(source))
     if source.joints.values:
         _set(person, source.joints.values, joints.astype(np.float32).ravel())
     else:

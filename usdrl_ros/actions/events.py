@@ -70,6 +70,9 @@ class Event:
 class DecoderSettings:
     """When an action starts and ends; probabilities 0 to 1, seconds. With `rest_s` 0, rest is not looked for.
 
+    What decoding takes of `Settings`, and what those do not have: thresholds of single actions, which come from the
+    choice of actions, and rest, which training compares.
+
     Args:
         thresholds: Action -> the `start_threshold` that it has of its own; `end_threshold` is never above it.
     """
@@ -127,7 +130,7 @@ class _Running:
     anchor: int  # the cell at which it was confirmed
     start: int
     stop: int
-    told_ns: int
+    reported_ns: int
 
 
 class EventDecoder:
@@ -230,8 +233,8 @@ class EventDecoder:
             del self._running[action]
             self._free_from[action] = running.stop
             return self._tell(Phase.ENDED, action, running, probability, timeline, now_ns)
-        if now_ns - running.told_ns >= self._settings.ongoing_period_s * 1e9:
-            running.told_ns = now_ns
+        if now_ns - running.reported_ns >= self._settings.ongoing_period_s * 1e9:
+            running.reported_ns = now_ns
             return self._tell(Phase.ONGOING, action, running, probability, timeline, now_ns)
         return None
 

@@ -77,7 +77,7 @@ class Scene:
             fused = self._fusion.update(frame)
             frame, updated = fused.frame, fused.updated
         else:
-            frame = self._told_apart(frame)
+            frame = self._by_camera(frame)
             updated = frozenset(person.person_id for person in frame.people)
         if self._pairing is not None:
             return SceneFrame(frame, self._pairing.subjects(frame.people, updated, self._actions))
@@ -112,7 +112,7 @@ class Scene:
             ]
         return replace(frame, people=people, problems=problems)
 
-    def _told_apart(self, frame: Frame) -> Frame:
+    def _by_camera(self, frame: Frame) -> Frame:
         """The frame of one of several cameras that are not placed: ids of all but the first are the camera's own."""
         camera = frame.frame_id
         if not camera:  # it is not known which one
