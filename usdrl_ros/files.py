@@ -46,6 +46,11 @@ class WriteError(OSError):
         return f"{self.filename}: cannot be written: {self.strerror}{advice}"
 
 
+def expanded(path: Path | str) -> Path:
+    """The path with ~ and ~user replaced by the home directory; as it is where there is no such user."""
+    return Path(os.path.expanduser(path))
+
+
 @contextmanager
 def atomic_file(path: Path | str) -> Iterator[Path]:
     """Give the path of a temporary file beside `path`; what the block has written there then becomes `path`.

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 hypothesis = pytest.importorskip("hypothesis", reason="hypothesis is not installed")
-from hypothesis import HealthCheck, given, settings  # noqa: E402
+from hypothesis import HealthCheck, example, given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 from rosbags.typesys.store import Typestore  # noqa: E402
 
@@ -136,6 +136,7 @@ def test_objects_of_any_values_are_read_or_refused(source: str, data: st.DataObj
 
 
 @fuzz
+@example(name="~0")  # a user whom the machine does not have
 @given(name=st.one_of(st.text(max_size=200), st.lists(st.text(max_size=20), max_size=30).map(",".join)))
 def test_names_of_layouts_are_known_or_refused(name: str) -> None:
     try:

@@ -264,6 +264,8 @@ def test_a_source_that_is_not_there_is_reported_with_those_that_are() -> None:
         load_source("zet")
     with pytest.raises(SourceError, match=r"/nowhere/mine\.yaml: cannot be read: No such file"):
         load_source("/nowhere/mine.yaml")
+    with pytest.raises(SourceError, match=r"~no_such_user/mine\.yaml: cannot be read: No such file"):
+        load_source("~no_such_user/mine.yaml")
     with pytest.raises(SourceError, match="unknown source ''"):
         load_source("")
     with pytest.raises(SourceError, match="unknown source 'template'"):

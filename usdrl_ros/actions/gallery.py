@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from usdrl_ros.actions.few_shot import TeachingError, read_arrays
+from usdrl_ros.files import expanded
 
 FORMAT = 1
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
@@ -79,7 +80,7 @@ class TaughtAction:
 def default_directory() -> Path:
     """`usdrl_ros/gallery` in the user's data directory (XDG Base Directory Specification)."""
     base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(base).expanduser() / "usdrl_ros" / "gallery"
+    return expanded(base) / "usdrl_ros" / "gallery"
 
 
 def check_name(name: str) -> str:
@@ -100,7 +101,7 @@ class Gallery:
 
     def __init__(self, directory: str | Path = "") -> None:
         """Take the directory; empty: the user's."""
-        self.directory = Path(directory).expanduser() if str(directory) else default_directory()
+        self.directory = expanded(directory) if str(directory) else default_directory()
 
     def names(self) -> list[str]:
         """The names of its files, in order."""
@@ -173,7 +174,7 @@ class Gallery:
         Raises:
             TeachingError: There is none, or the destination cannot be written.
         """
-        target = Path(destination).expanduser()
+        target = expanded(destination)
         if target.is_dir():
             target = target / f"{name}.npz"
         source = self._existing(name)
@@ -194,7 +195,7 @@ class Gallery:
         Raises:
             TeachingError: It is no such file, or the name exists or is not allowed.
         """
-        action = read_action(Path(source).expanduser())
+        action = read_action(expanded(source))
         action = replace(action, name=check_name(name or action.name))
         self.save(action, replace_existing=replace_existing)
         return action

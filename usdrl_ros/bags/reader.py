@@ -31,6 +31,7 @@ from usdrl_ros.bags.types import (
     bag_message_types,
     typestore,
 )
+from usdrl_ros.files import expanded
 from usdrl_ros.messages import message_to_event
 
 __all__ = [
@@ -115,7 +116,7 @@ class Bag:
     """
 
     def __init__(self, path: Path | str) -> None:
-        self._path = Path(path).expanduser()
+        self._path = expanded(path)
 
     def __enter__(self) -> Bag:
         with ExitStack() as stack:

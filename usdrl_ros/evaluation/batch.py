@@ -12,6 +12,7 @@ from usdrl_ros.bags.reader import BagError
 from usdrl_ros.evaluation.bag_run import BagRun
 from usdrl_ros.evaluation.options import EvaluationOptions
 from usdrl_ros.evaluation.run import run_bag
+from usdrl_ros.files import expanded
 from usdrl_ros.inference.contract import Engine
 from usdrl_ros.parallel import ParallelError, ProgressBoard, parallel_map, progress_board
 from usdrl_ros.sources.reader import SourceError
@@ -39,7 +40,7 @@ def run_bags(options: EvaluationOptions, *, progress: Progress = lambda *_: None
                     yield path, _run(path, Path(path), engine, options, partial(board.report, number))
             return
         task = _Task(_with_whole_paths(options), None if options.dask else board)
-        items = [(number, path, Path(path).expanduser().absolute()) for number, path in enumerate(paths)]
+        items = [(number, path, expanded(path).absolute()) for number, path in enumerate(paths)]
         results = parallel_map(partial(_run_elsewhere, task), items, jobs=options.processes, dask=options.dask)
         done = 0
         try:
@@ -66,7 +67,7 @@ def _with_whole_paths(options: EvaluationOptions) -> EvaluationOptions:
     labels = options.labels.absolute() if options.labels is not None else None
     source = options.source
     if source.endswith((".yaml", ".yml")):
-        source = str(Path(source).expanduser().absolute())
+        source = str(expanded(source).absolute())
     return replace(options, model=options.model.absolute(), labels=labels, source=source)
 
 

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from usdrl_ros.files import expanded
 from usdrl_ros.inference.contract import Engine, EngineError, Log, Options, largest_difference
 from usdrl_ros.inference.cuda import Device, open_device
 from usdrl_ros.inference.engine_cache import (
@@ -182,7 +183,7 @@ class _Builder:
 
     @functools.cached_property
     def _directory(self) -> Path:
-        return Path(self.cache).expanduser() if self.cache else cache_directory()
+        return expanded(self.cache) if self.cache else cache_directory()
 
     @property
     def path(self) -> Path:

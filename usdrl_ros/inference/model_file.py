@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from usdrl_ros.files import expanded
 from usdrl_ros.inference import protobuf
 from usdrl_ros.inference.protobuf import ProtobufError
 from usdrl_ros.problems import shown
@@ -188,7 +189,7 @@ def read_model_file(path: str | Path) -> ModelFile:
         ModelError: It is not there, is no ONNX, is cut off, lacks its metadata, or has other tensors than the contract
             says.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     if not path.is_file():
         raise ModelError(f"model {path} is not there; give the path of an .onnx file, or none for the shipped one")
     try:

@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from rclpy.executors import SingleThreadedExecutor
@@ -30,6 +29,7 @@ from rosbags.typesys.store import Typestore
 from usdrl_ros.bags.definitions import definitions_of
 from usdrl_ros.bags.durable import DurableWriter
 from usdrl_ros.bags.reader import BagError, typestore
+from usdrl_ros.files import expanded
 from usdrl_ros.installing import install_steps
 from usdrl_ros.nodes.conversion import message_class
 from usdrl_ros.nodes.parameters import declare, values_of
@@ -66,7 +66,7 @@ class RecordNode(Node):
         super().__init__("record", start_parameter_services=False, **kwargs)
         declare(self, RECORD, arguments)
         values = values_of(self, RECORD)
-        self.path = Path(values["bag"] or time.strftime("recording_%Y%m%d-%H%M%S")).expanduser()
+        self.path = expanded(values["bag"] or time.strftime("recording_%Y%m%d-%H%M%S"))
         self.storage: str = values["storage"]
         self.recorder: str = values["recorder"]
         try:

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from usdrl_ros.configuration import read_yaml
+from usdrl_ros.files import expanded
 from usdrl_ros.problems import shown
 from usdrl_ros.resources import data_directory
 from usdrl_ros.skeleton.joint_names import part_of, rules_of
@@ -161,7 +161,7 @@ def load_layout(name: str) -> Layout:
 
 @lru_cache(maxsize=64)  # the name may come from the network
 def _by_file(name: str) -> Layout:
-    path = Path(name).expanduser()
+    path = expanded(name)
     if path.suffix not in (".yaml", ".yml"):
         if name not in available_layouts():
             raise LayoutError(

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from usdrl_ros.files import expanded
 from usdrl_ros.resources import data_directory
 from usdrl_ros.sources.source_section import Section, SourceError, read_section
 
@@ -181,7 +182,7 @@ def load_source(name_or_path: str) -> Source:
         SourceError: There is none of this name, the file cannot be read, or a key of it is wrong.
     """
     if name_or_path.endswith((".yaml", ".yml")):
-        path = Path(name_or_path).expanduser()
+        path = expanded(name_or_path)
         return _load(name_or_path, path, path.stat().st_mtime_ns if path.is_file() else 0)
     if name_or_path not in source_names():
         near = difflib.get_close_matches(name_or_path, source_names(), 1)

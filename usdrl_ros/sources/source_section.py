@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from usdrl_ros.configuration import ConfigurationError, read_yaml, shown
+from usdrl_ros.files import expanded
 from usdrl_ros.skeleton.layouts import Layout, LayoutError, load_layout
 
 _LONGEST_PATH = 200
@@ -151,7 +152,7 @@ class Section:
     def layout(self, key: str, name: str) -> Layout:
         """A layout by name, by names of joints with commas between, or by a file beside this one."""
         if name.endswith((".yaml", ".yml")):
-            name = str((self._path.parent / Path(name).expanduser()).resolve())
+            name = str((self._path.parent / expanded(name)).resolve())
         try:
             return load_layout(name)
         except LayoutError as error:
