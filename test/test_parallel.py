@@ -81,6 +81,7 @@ def cluster() -> Iterator[str]:
         yield local.scheduler_address
 
 
+@pytest.mark.slow
 def test_cluster_does_the_work(cluster: str) -> None:
     assert list(parallel_map(square, range(9), dask=cluster)) == [n * n for n in range(9)]
     processes = set(parallel_map(process_of, range(20), dask=cluster))

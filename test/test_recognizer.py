@@ -759,6 +759,7 @@ def test_event_ids_differ_between_runs_and_nodes(monkeypatch: pytest.MonkeyPatch
     assert {e.event_id for e in first}.isdisjoint(e.event_id for e in second)
 
 
+@pytest.mark.slow
 def test_fresh_ids_take_little_memory_and_block_nobody() -> None:
     """30 ids a message that nobody has seen before; somebody real is among them all the time."""
     truth: Truth = [("left", 5.0, 7.0), ("right", 12.0, 14.0)]

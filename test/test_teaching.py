@@ -68,6 +68,7 @@ def seconds(event: Event) -> tuple[float, float]:
     return (event.start_ns - START_NS) / 1e9, (event.end_ns - START_NS) / 1e9
 
 
+@pytest.mark.slow
 def test_a_taught_action_of_another_person_is_recognised_beside_the_built_in_ones(
     engine: Engine, teacher: Teacher, examples: list[Example]
 ) -> None:
@@ -86,6 +87,7 @@ def test_a_taught_action_of_another_person_is_recognised_beside_the_built_in_one
     assert best.confidence > 0.7
 
 
+@pytest.mark.slow
 def test_a_movement_that_is_no_action_is_unknown_and_the_known_ones_stay(engine: Engine, teacher: Teacher) -> None:
     reader, _ = teacher.reader()
     recording = play(["wave", NAME, "clap"], seed=1, idle_s=(1.5, 3.0), rate_hz=15)
@@ -99,6 +101,7 @@ def test_a_movement_that_is_no_action_is_unknown_and_the_known_ones_stay(engine:
     )
 
 
+@pytest.mark.slow
 def test_counter_examples_quieten_an_action(engine: Engine, teacher: Teacher) -> None:
     """A person's own way of waving is shown as what is no wave."""
     recording = play(["wave"] * 4, seed=3, idle_s=(1.5, 3.0), rate_hz=15)

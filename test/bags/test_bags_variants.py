@@ -75,6 +75,7 @@ def same_as(plain: Path, other: Path) -> None:
     assert times == [(truth.action, truth.start, truth.end) for truth in expected.truth_intervals]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("storage", "mode"),
     [
@@ -136,6 +137,7 @@ def set_counts_to_zero(information: dict) -> None:
         entry["message_count"] = 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("storage", ["MCAP", "SQLITE3"])
 @pytest.mark.parametrize(
     "change",

@@ -15,6 +15,7 @@ from usdrl_ros.inference.factory import default_model
 from usdrl_ros.inference.model_file import read_model_file
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("made", ["scene", "published"])
 def test_a_bag_where_the_demo_writes_is_kept(made: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("scene", "published"):

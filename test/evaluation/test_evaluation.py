@@ -326,6 +326,7 @@ def test_tool_refuses_an_output_that_has_no_place(
     assert "cannot be written" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [None, b"", b"no model at all"])
 def test_tool_ends_with_one_line_on_a_bad_model(bag: Path, tmp_path: Path, content: bytes | None) -> None:
     model = tmp_path / "model.onnx"
@@ -395,6 +396,7 @@ def test_timeline_shows_confidence_and_what_overlaps(tmp_path: Path) -> None:
     assert (end - start) / (pale_end - pale_start) == pytest.approx(0.6, abs=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not default_model().is_file(), reason="no model is shipped yet")
 def test_shipped_model_over_the_actor(tmp_path: Path) -> None:
     """The command as a user runs it, a process a bag; its metrics follow from the events and truths that it writes."""

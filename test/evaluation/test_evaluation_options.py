@@ -194,6 +194,7 @@ def check(results: list[tuple[str, object]], bags: list[str]) -> None:
         assert run.bag_s == plain[path].bag_s
 
 
+@pytest.mark.slow
 def test_bags_run_in_processes_give_the_same(bags: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     check(list(batch.run_bags(EvaluationOptions(bags=tuple(bags), jobs=2))), bags)
     monkeypatch.chdir(Path(bags[0]).parent)
@@ -211,6 +212,7 @@ def cluster() -> Iterator[str]:
         yield local.scheduler_address
 
 
+@pytest.mark.slow
 def test_bags_run_on_a_dask_cluster_give_the_same(
     bags: list[str], cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,6 +234,7 @@ def test_dask_without_a_cluster_ends_with_one_line(bags: list[str], capsys: pyte
 # Files that are written
 
 
+@pytest.mark.slow
 def test_full_disk_is_one_line_and_the_old_files_stay(
     bags: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

@@ -45,6 +45,7 @@ def counts(document: dict) -> dict[str, tuple[int, int, int]]:
 # Where the truth comes from
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stamps", [False, True])
 def test_evaluation_by_a_csv_equals_that_by_the_topic(bag: Path, tmp_path: Path, stamps: bool) -> None:
     labels = tmp_path / "bag.csv"

@@ -66,6 +66,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "out"
 
 
+@pytest.mark.slow
 def test_page_is_whole_and_alone(report: Path) -> None:
     text = (report / "report.html").read_text(encoding="utf-8")
     page = Page(text)
@@ -145,6 +146,7 @@ def test_clock(seconds: float, text: str) -> None:
     assert clock(seconds) == text
 
 
+@pytest.mark.slow
 def test_long_recordings_have_pages_without_empty_lines() -> None:
     """An action each minute of an hour, and then nothing until one in the ninth hour."""
     truths = [Interval("r", "wave", 60 * minute + 5, 60 * minute + 9, person_id="p") for minute in range(60)]

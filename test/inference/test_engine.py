@@ -70,6 +70,7 @@ def need(engine: str) -> None:
         pytest.importorskip("openvino", reason="OpenVINO is not installed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["auto", "onnxruntime", "openvino"])
 @pytest.mark.parametrize("count", [1, 5])
 def test_runs_a_batch(model: Path, engine: str, count: int) -> None:
@@ -243,6 +244,7 @@ def loaded_name(lines: list[str]) -> str:
 ENGINE_NAMES = ("onnxruntime", "openvino")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINE_NAMES)
 @pytest.mark.parametrize(
     ("skeletons", "fault"),
@@ -263,6 +265,7 @@ def test_wrong_skeletons_are_refused(model: Path, engine: str, skeletons: Any, f
         loaded.infer(skeletons)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["auto", *ENGINE_NAMES])
 def test_a_closed_engine_refuses_to_run(model: Path, engine: str) -> None:
     need(engine)
@@ -342,6 +345,7 @@ def test_outputs_that_are_not_finite_are_refused(tmp_path: Path) -> None:
         load_engine(write_model(tmp_path / "m.onnx", weights=weights), engine="onnxruntime")
 
 
+@pytest.mark.slow
 def test_openvino_gives_what_onnx_runtime_gives() -> None:
     need("openvino")
     rng = np.random.default_rng(3)
@@ -477,6 +481,7 @@ def test_the_recognizer_refuses_another_normalization(tmp_path: Path) -> None:
         Recognizer(engine)
 
 
+@pytest.mark.slow
 def test_the_shipped_model_keeps_the_contract() -> None:
     if not default_model().is_file():
         pytest.skip("no model is shipped yet")

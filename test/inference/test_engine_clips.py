@@ -91,6 +91,7 @@ def engine_of(name: str, precision: str) -> Engine:
         pytest.skip(str(error))
 
 
+@pytest.mark.slow
 def test_the_float16_file_gives_the_same_actions(reference: Engine, windows: np.ndarray) -> None:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3

@@ -187,6 +187,7 @@ def test_the_shipped_model_in_float16_gives_the_same(shipped: bytes, skeletons: 
         assert same.mean() > 0.99
 
 
+@pytest.mark.slow
 def test_the_shipped_model_in_float16_with_every_result_rounded(shipped: bytes, skeletons: np.ndarray) -> None:
     """onnx's reference computes float16 as numpy does, each sum included: worse than any GPU."""
     from onnx.reference import ReferenceEvaluator

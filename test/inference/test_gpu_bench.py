@@ -79,6 +79,7 @@ def test_results_are_kept_and_printed(
     assert "lacks GPU: there is no NVIDIA GPU\n" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_script_names_what_a_machine_without_a_gpu_lacks() -> None:
     try:
         gpu.open_device()

@@ -451,6 +451,7 @@ def test_auto_takes_tensorrt_first(newest: Bench) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("memory", "reason"), [(1000, "too little GPU memory"), (1 << 32, "cannot run a batch of 1")])
 def test_auto_falls_back_to_the_cpu_if_the_gpu_cannot_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: int, reason: str

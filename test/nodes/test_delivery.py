@@ -86,6 +86,7 @@ def test_no_event_is_published_that_listeners_have_not_heard_the_beginning_of():
     assert listener.heard == [("ann/wave/2", STARTED)]
 
 
+@pytest.mark.slow
 def test_a_publisher_that_fails_for_good_costs_bounded_memory():
     listener = Listener()
     listener.delivery.hand_over([event(STARTED, 10_000)])

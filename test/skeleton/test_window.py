@@ -188,6 +188,7 @@ def test_what_comes_bit_by_bit_is_resampled_as_at_once(unseen: float) -> None:
     assert checked > 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unseen", [0.02, 0.5])
 def test_what_comes_later_does_not_change_an_earlier_window(unseen: float) -> None:
     """A worker that is behind sees, bit for bit, what it would have seen in time."""

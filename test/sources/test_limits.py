@@ -76,6 +76,7 @@ def test_texts_that_are_too_long_are_refused_and_reported(change: Any, cause: st
     assert all(len(problem.message) < 600 for problem in frame.problems)
 
 
+@pytest.mark.slow
 def test_layouts_that_nobody_knows_are_not_kept() -> None:
     """A thousand texts as long as they may be, each another one."""
     reader = SourceReader(load_source("skeletons"))

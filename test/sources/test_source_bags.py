@@ -122,6 +122,7 @@ def test_every_sources_bag_is_read_as_it_was_written(source: str, store: Typesto
         np.testing.assert_allclose(mine, joints[:, read].astype(np.float32) @ turn.T, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("same_run")
 def test_zed_samples_give_the_events_of_our_own_message(shared_data: Path, store: Typestore, tmp_path: Path) -> None:
     """Recordings of the ZED SDK as the ZED wrapper would publish them, in its axes, against a SkeletonArray of them."""

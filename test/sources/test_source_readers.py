@@ -113,6 +113,7 @@ def events_of(reading: Named, sent: list[list[Any]], stamps: list[int]) -> list[
     return [(e.phase, e.action, e.person_id, e.stamp_ns, e.start_ns, e.end_ns, e.confidence) for e in events]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", SOURCES)
 def test_the_same_motion_gives_the_events_of_our_own_message(source: str) -> None:
     """The actors' scene in the source's own layout and axes, in its messages and in a SkeletonArray."""

@@ -98,6 +98,7 @@ def test_frames_are_found_in_batches_of_more_frames_than_single_precision_counts
     assert found.flatten().tolist() == [(2**24 + frame) % 1000 for frame in range(1, 5)]
 
 
+@pytest.mark.slow
 def test_crops_are_drawn_as_published() -> None:
     """Ratio U(0.1, 1), at least 64 frames, anywhere: read off a clip whose joints hold the number of their frame."""
     frames = 200
@@ -149,6 +150,7 @@ def test_corruption_and_shear_are_those_of_a_loop_over_samples() -> None:
     np.testing.assert_allclose(sheared_here, sheared, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_published_views_have_the_published_statistics() -> None:
     """Every view is explained: half are corrupted (15 joints; half of them 0, half times a matrix), half sheared."""
     pose = upright_pose(np.random.default_rng(3), people=2)
@@ -340,6 +342,7 @@ def test_a_share_of_the_views_has_a_lower_frame_rate() -> None:
     assert full.mean() == pytest.approx(0.75, abs=0.05)
 
 
+@pytest.mark.slow
 def test_a_share_of_the_views_lacks_a_limb_or_a_fifth_of_the_joints() -> None:
     pose = upright_pose(np.random.default_rng(14), people=2)
     views = draw(batch_of(*[np.broadcast_to(pose, (64, 2, 25, 3))] * 1000), varied(unseen=0.4))[0]

@@ -207,6 +207,7 @@ def assert_same(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor
         torch.testing.assert_close(found[key], value, rtol=1e-4, atol=1e-6, msg=key)
 
 
+@pytest.mark.slow
 def test_a_run_writes_its_scores_and_metrics(config: DetectConfig, trained: Path) -> None:
     metrics = result(trained)
     for part, names, figures in (
@@ -243,6 +244,7 @@ def test_actions_of_new_people_are_detected(trained: Path) -> None:
         assert figures["events_detections"] == figures["n_actions"]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_cut_off_resumes_to_the_same_result(
     config: DetectConfig, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -101,6 +101,7 @@ TASKS: list[Callable[[Archive, Archive], tuple[Any, Any]]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", LOW, ids=str)
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.__name__)
 def test_training_steps_run_under_the_rules_of_cuda(

@@ -96,6 +96,7 @@ def distance(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.nanmedian(np.linalg.norm(a - b, axis=-1)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FACTS)
 def test_the_sets_are_listed(name: str, recordings: Callable[[str], list[Recording]]) -> None:
     facts, found = FACTS[name], recordings(name)

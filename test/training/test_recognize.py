@@ -234,6 +234,7 @@ def fine_tuned(archives: Path, **keys: Any) -> RecognizeConfig:
     return config(archives, **given | keys)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_resumes_to_the_same_weights(
     archives: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,6 +258,7 @@ def test_an_interrupted_run_resumes_to_the_same_weights(
     assert [epoch for epoch, _ in whole.metrics["val_curve"]] == [1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_training_from_scratch_learns_the_arms(archives: Path, tmp_path: Path) -> None:
     chosen = fine_tuned(archives, epochs=16, learning_rate=0.01, validation_people=(), drop_path=0.0)
     metrics = recognize(chosen, run_options(tmp_path)).metrics
