@@ -69,9 +69,8 @@ class Scene:
         frame = self._checked(frame)
         if frame.camera and frame.camera != frame.frame_id:  # it has been placed
             if self._fusion is None:
-                from usdrl_ros.scene.fusion import (
-                    Fusion,  # needs scipy, 46 MB, which a camera that is not placed does not
-                )
+                # It needs scipy, 46 MB, which a camera that is not placed does not.
+                from usdrl_ros.scene.fusion import Fusion
 
                 self._fusion = Fusion()
             fused = self._fusion.update(frame)
